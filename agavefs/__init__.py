@@ -1,0 +1,1 @@
+"""agavefs: the tree as a FUSE filesystem."""

@@ -1,0 +1,1 @@
+"""The contract: what the platform offers, as typed declarations and nothing else."""

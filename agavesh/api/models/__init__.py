@@ -1,0 +1,1 @@
+"""The platform's records as typed objects, a file per service."""

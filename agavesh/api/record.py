@@ -1,0 +1,137 @@
+"""What answers are made of: Record, a typed object; Page, a list of them. And how bytes become one.
+
+Decoding never fails for one bad record: a page is decoded whole, and where that does not fit, record by record; a
+record that does not fit is decoded field by field, and a field that does not fit raises `BadField` when it is read.
+Unknown fields are ignored, and null counts as absent.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import Any, ClassVar, Generic, TypeVar, overload
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class BadField(ValueError):
+    """A field that came in another shape than the platform describes. Raised when it is read."""
+
+
+class Record(msgspec.Struct, kw_only=True, dict=True, weakref=True, omit_defaults=True):
+    """A record of the platform. `json` is how it came over the wire, `links` its `_links`."""
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        # reached only when the field is unset: it did not fit
+        if (reason := self.__dict__.get("_misfits", {}).get(name)) is not None:
+            raise BadField(f"{type(self).__name__}.{name}: {reason}; the answer as it came is in .json")
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+    @property
+    def json(self) -> bytes:
+        """The bytes of this record as they came, or, for one we made, as they would go.
+
+        A record of a page has them for as long as the page is kept; after that they are gone: LookupError.
+        """
+        if (raw := self.__dict__.get("_json")) is not None:
+            return bytes(raw)
+        if (page := self.__dict__.get("_page")) is None:
+            return msgspec.json.encode(self)
+        if (kept := page()) is None:
+            raise LookupError("the page that this record came with is no longer kept, nor are its bytes")
+        return bytes(kept.json_of(self))
+
+    @property
+    def links(self) -> dict[str, Any]:
+        """The record's `_links` by relation, or {}."""
+        links = msgspec.json.decode(self.json, type=_Linked)._links
+        return links if isinstance(links, dict) else {}
+
+
+class _Linked(msgspec.Struct):
+    _links: Any = None
+
+
+class Page(list[T], Generic[T]):
+    """The records of one answer. `json` is the array as it came."""
+
+    __slots__ = ("__weakref__", "_places", "_raws", "json")
+
+    def __init__(self, records: Any = (), json: bytes = b"[]") -> None:
+        super().__init__(records)
+        self.json = json
+        self._places: dict[int, int] | None = None
+        self._raws: list[msgspec.Raw] = []
+
+    def json_of(self, record: T) -> bytes:
+        """The bytes of one record of this page."""
+        if self._places is None:
+            self._raws = msgspec.json.decode(self.json, type=list[msgspec.Raw])
+            self._places = {id(kept): place for place, kept in enumerate(self)}
+        return bytes(self._raws[self._places[id(record)]])
+
+
+@overload
+def decode(body: bytes, kind: type[T]) -> T: ...
+@overload
+def decode(body: bytes, kind: Any) -> Any: ...
+def decode(body: bytes, kind: Any) -> Any:
+    """One record of type `kind` (a Record, or any type msgspec knows). Malformed JSON raises msgspec.DecodeError."""
+    try:
+        record = _decoder(kind).decode(body)
+    except msgspec.ValidationError:
+        if not _is_record(kind):
+            raise
+        record = _field_by_field(body, kind)
+    if _is_record(kind) and isinstance(record, Record):
+        record.__dict__["_json"] = body
+    return record
+
+
+def decode_page(body: bytes, kind: type[T]) -> Page[T]:
+    """A page of records of type `kind`. Malformed JSON raises msgspec.DecodeError, as does anything but an array."""
+    try:
+        records = _decoder(list[kind]).decode(body)  # type: ignore[valid-type]
+    except msgspec.ValidationError:
+        records = [decode(bytes(raw), kind) for raw in _decoder(list[msgspec.Raw]).decode(body)]
+    page: Page[T] = Page(records, body)
+    if _is_record(kind):
+        kept = weakref.ref(page)
+        for record in page:
+            record.__dict__["_page"] = kept
+    return page
+
+
+@functools.cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Record)
+
+
+def _field_by_field(body: bytes, kind: type[Record]) -> Record:
+    """A record with all fields that fit; the others are unset, and raise when read."""
+    raws = _decoder(dict[str, msgspec.Raw]).decode(body)
+    fits: dict[str, Any] = {}
+    misfits: dict[str, str] = {}
+    for field in msgspec.structs.fields(kind):
+        raw = raws.get(field.encode_name)
+        if raw is None:
+            if field.required:
+                misfits[field.name] = "missing"
+            continue
+        try:
+            fits[field.name] = decode(bytes(raw), field.type)
+        except msgspec.ValidationError as misfit:
+            misfits[field.name] = str(misfit)
+    record = kind(**fits, **dict.fromkeys(misfits))
+    for name in misfits:
+        delattr(record, name)
+    record.__dict__["_misfits"] = misfits
+    return record

@@ -1,0 +1,1 @@
+"""The platform's services as typed signatures, a file per service."""
