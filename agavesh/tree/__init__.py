@@ -1,0 +1,1 @@
+"""The tree: what there is to see, as the shell walks it and the mount shows it."""

@@ -1,0 +1,333 @@
+"""Storage: the bytes under one root, on a system or among the outputs of a job. The platform's quirks end here.
+
+Above this module there are names, kinds, sizes and spans of bytes; below it operations, envelopes and staging. Paths
+begin with a slash and are meant from the root; on a system, one without is meant from the home. Nothing is cached here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import trio
+
+from agavesh.client.errors import (
+    AlreadyThere,
+    BadArgument,
+    BadRequest,
+    Changed,
+    NotAllowed,
+    NotFound,
+    ReadOnly,
+    StagingFailed,
+    TimedOut,
+    WrongKind,
+)
+
+if TYPE_CHECKING:
+    from agavesh.api.models.files import JobOutputFile, RemoteFile
+    from agavesh.client.client import Agave
+
+Kind = Literal["file", "dir"]
+Version = tuple[int, float]
+
+READ, WRITE, EXECUTE = 4, 2, 1
+_ACCESS = {
+    "NONE": 0,
+    "READ": READ,
+    "WRITE": WRITE,
+    "EXECUTE": EXECUTE,
+    "READ_WRITE": READ | WRITE,
+    "READ_EXECUTE": READ | EXECUTE,
+    "WRITE_EXECUTE": WRITE | EXECUTE,
+    "ALL": READ | WRITE | EXECUTE,
+}
+
+# Asked for in one page; the platform gives fewer without a word, and `pages` goes on.
+PAGE = 10_000
+# A settling upload is looked at this often, in seconds: soon at first, since most are small.
+_SETTLE_FIRST, _SETTLE_MOST = 0.05, 5.0
+TEMPORARY = ".agavefs-tmp-"
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One name in a folder. `size` in bytes, None if only reading can tell; `modified` in seconds since the epoch."""
+
+    name: str
+    kind: Kind
+    size: int | None = None
+    modified: float | None = None
+    access: int = READ
+
+    @property
+    def is_dir(self) -> bool:
+        return self.kind == "dir"
+
+    @property
+    def version(self) -> Version | None:
+        """Equal versions mean equal bytes, as far as anyone can tell. None if there is nothing to tell it by."""
+        return None if self.size is None or self.modified is None else (self.size, self.modified)
+
+
+class Stream:
+    """Bytes of a file on their way.
+
+    `start` is where they begin, which may be earlier than asked; `size` is the whole file's, None if untold.
+    """
+
+    def __init__(self, start: int, size: int | None, chunks: AsyncIterator[bytes]) -> None:
+        self.start, self.size, self._chunks = start, size, chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+
+class Storage:
+    """What both kinds of storage can do. What only a system can do raises `ReadOnly` here."""
+
+    agave: Agave
+    owner: str  # id of the system or the job
+
+    def scan(self, path: str) -> AsyncIterator[list[Entry]]:
+        """The entries of a folder, page by page. NotFound; WrongKind for a file; NotAllowed."""
+        raise NotImplementedError
+
+    async def stat(self, path: str) -> Entry:
+        """One entry, by one request. NotFound; NotAllowed."""
+        raise NotImplementedError
+
+    def _download(self, path: str, headers: dict[str, str]) -> Any:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[Stream]:
+        """The bytes from `start` to before `stop`, or to the end.
+
+        wire: an end past the end of the file is refused (416), so callers ask for no more than the listed size;
+        a refusal means that the file has become shorter: Changed.
+        """
+        headers = {}
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        async with self._download(path, headers) as download:
+            if download.status == 416:
+                raise Changed(f"{path} on {self.owner} is shorter than it was", hint="list it again and read anew")
+            begins, size = 0, download.size
+            if download.status == 206:
+                begins, size = _content_range(download.headers.get("content-range", ""), start)
+            yield Stream(begins, size, download.chunks())
+
+    async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
+        """Upload `source` (a local path, an open binary file, bytes, an async iterator); wait until it is settled."""
+        raise self._refusal(path)
+
+    async def replace(self, path: str, source: Any) -> Entry:
+        """Upload over what is there, if anything: a reader sees the old file or the new one, never a part."""
+        raise self._refusal(path)
+
+    async def mkdir(self, path: str) -> None:
+        """Make a folder, and its parents. Quiet if it is there already; AlreadyThere for a file."""
+        raise self._refusal(path)
+
+    async def move(self, source: str, target: str) -> None:
+        """Rename or move. Never replaces: AlreadyThere."""
+        raise self._refusal(source)
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy on the platform. A file that is there is overwritten, and keeps its uuid, grants, history, metadata."""
+        raise self._refusal(target)
+
+    async def remove(self, path: str) -> None:
+        """Delete; a folder with all that is in it. NotFound."""
+        raise self._refusal(path)
+
+    def _refusal(self, path: str) -> ReadOnly:
+        return ReadOnly(
+            f"{path} of {self.owner} can't be changed", hint="job outputs are read-only; copy them elsewhere"
+        )
+
+
+class SystemStorage(Storage):
+    """The files of one system."""
+
+    def __init__(self, agave: Agave, system: str) -> None:
+        self.agave, self.owner = agave, system
+
+    async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
+        first = True
+        async for page in self.agave.pages(self.agave.files.list, systemId=self.owner, filePath=path, limit=PAGE):
+            if first and page and page[0].name != ".":
+                raise WrongKind(f"{path} on {self.owner} is no folder", directory_expected=True)
+            # wire: the first entry of a listing is the folder itself, named "."
+            yield [_entry(file, file.permissions) for file in (page[1:] if first else page)]
+            first = False
+
+    async def stat(self, path: str) -> Entry:
+        return (await self.locate(path))[1]
+
+    async def locate(self, path: str) -> tuple[str, Entry]:
+        """The path from the root, and the entry: for paths that are meant from the home."""
+        page = await self.agave.files.list(systemId=self.owner, filePath=path, limit=1)
+        if not page:
+            raise NotFound(f"no {path} on {self.owner}")
+        file = page[0]
+        absolute = "/" + file.path.strip("/")
+        name = absolute.rpartition("/")[2]
+        return absolute, msgspec.structs.replace(_entry(file, file.permissions), name=name)
+
+    def _download(self, path: str, headers: dict[str, str]) -> Any:
+        return self.agave.files.download(systemId=self.owner, filePath=path, headers=headers)
+
+    async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
+        folder, name = _split(path)
+        answer = await self.agave.files.importData(
+            systemId=self.owner, filePath=folder, fileName=name, fileToUpload=source
+        )
+        if answer.status != "STAGING_COMPLETED":
+            await self._settled(path, patience)
+        return await self.stat(path)
+
+    async def _settled(self, path: str, patience: float) -> None:
+        """Wait until the history says that the newest upload is in place. `patience`: seconds without any news."""
+        pause, told = _SETTLE_FIRST, 0
+        deadline = trio.current_time() + patience
+        while True:
+            # wire: the history of a name that has just been uploaded may not be there yet
+            events: list[str] = []
+            try:
+                async for page in self.agave.pages(self.agave.files.getHistory, systemId=self.owner, filePath=path):
+                    events += [event.status for event in page]
+            except (NotFound, NotAllowed):
+                events = []
+            newest = max((at for at, event in enumerate(events) if event == "STAGING_QUEUED"), default=-1)
+            if "STAGING_FAILED" in events[newest + 1 :]:
+                raise StagingFailed(f"{self.owner} took {path} and could not put it in place", hint="send it again")
+            if newest >= 0 and "STAGING_COMPLETED" in events[newest + 1 :]:
+                return
+            if len(events) > told:
+                told, deadline = len(events), trio.current_time() + patience
+            if trio.current_time() > deadline:
+                raise TimedOut(f"{self.owner} took {path} but has not put it in place for {patience:.0f} s")
+            await trio.sleep(pause)
+            pause = min(pause * 2, _SETTLE_MOST)
+
+    async def replace(self, path: str, source: Any) -> Entry:
+        folder, _ = _split(path)
+        try:
+            await self.stat(path)
+        except NotFound:
+            return await self.put(path, source)
+        beside = f"{folder.rstrip('/')}/" if folder else ""
+        temporary = f"{beside}{TEMPORARY}{secrets.token_hex(8)}"
+        try:
+            await self.put(temporary, source)
+            await self.copy(temporary, path)
+        finally:
+            with trio.move_on_after(15, shield=True):
+                try:
+                    await self.remove(temporary)
+                except NotFound:
+                    pass
+        return await self.stat(path)
+
+    async def mkdir(self, path: str) -> None:
+        folder, name = _split(path)
+        try:
+            await self._manage(folder, action="mkdir", path=name)
+        except BadRequest:
+            if not (await self.stat(path)).is_dir:
+                raise AlreadyThere(f"{path} on {self.owner} is there already, and is a file") from None
+
+    async def move(self, source: str, target: str) -> None:
+        (from_folder, _), (to_folder, name) = _split(source), _split(target)
+        try:
+            if from_folder == to_folder:
+                await self._manage(source, action="rename", path=name)
+            else:
+                await self._manage(source, action="move", path=target)
+        except BadRequest:
+            # wire: that the target exists is told by a text alone
+            try:
+                await self.stat(target)
+            except NotFound:
+                pass
+            else:
+                raise AlreadyThere(f"{target} on {self.owner} is there already") from None
+            raise
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._manage(source, action="copy", path=target)
+
+    async def remove(self, path: str) -> None:
+        if not path.strip("/"):
+            raise BadArgument(f"the root of {self.owner} can't be removed", hint="name a file or folder in it")
+        await self.agave.files.delete(systemId=self.owner, filePath=path)
+
+    async def _manage(self, path: str, **body: str) -> None:
+        await self.agave.files.manage(systemId=self.owner, filePath=path, body=body)
+
+    async def home(self) -> str:
+        """The user's home, from the root. On a public system each user has one below the system's."""
+        record = await self.agave.systems.get(systemId=self.owner)
+        base = "/" + ((record.storage.homeDir if record.storage else None) or "").strip("/")
+        return f"{base.rstrip('/')}/{self.agave.username}" if record.public and self.agave.username else base
+
+
+class JobStorage(Storage):
+    """The outputs of one job, wherever the platform keeps them now. Read-only."""
+
+    def __init__(self, agave: Agave, job: str) -> None:
+        self.agave, self.owner = agave, job
+
+    def _pages(self, path: str, **more: Any) -> Any:
+        listing = self.agave.jobs.listOutputs
+        return self.agave.pages(listing, jobId=self.owner, filePath=path.strip("/"), **more)
+
+    async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
+        async for page in self._pages(path, limit=PAGE):
+            if len(page) == 1 and _is_itself(page[0], path):
+                raise WrongKind(f"{path} of job {self.owner} is no folder", directory_expected=True)
+            yield [_entry(file, file.permission, READ) for file in page]
+
+    async def stat(self, path: str) -> Entry:
+        name = path.rstrip("/").rpartition("/")[2]
+        page = await self.agave.jobs.listOutputs(jobId=self.owner, filePath=path.strip("/"), limit=1)
+        if page and _is_itself(page[0], path):
+            return _entry(page[0], page[0].permission, READ)
+        # wire: a folder of outputs does not tell of itself
+        return Entry(name, "dir", 0, None, READ | EXECUTE)
+
+    def _download(self, path: str, headers: dict[str, str]) -> Any:
+        return self.agave.jobs.downloadOutput(jobId=self.owner, filePath=path.strip("/"), headers=headers)
+
+
+def _is_itself(file: JobOutputFile, path: str) -> bool:
+    return file.type != "dir" and file.path.strip("/") == path.strip("/") != ""
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Folder and name. The folder keeps what the path is meant from."""
+    folder, slash, name = path.rstrip("/").rpartition("/")
+    if not name:
+        raise BadArgument(f"{path!r} names no file")
+    return folder or slash, name
+
+
+def _entry(file: RemoteFile | JobOutputFile, permission: str | None, most: int = READ | WRITE | EXECUTE) -> Entry:
+    """An Entry of a listing's line. `most` is what any permission is cut to."""
+    is_dir = file.type == "dir"
+    access = _ACCESS.get((permission or "READ").upper(), READ) or 0
+    if most == READ:  # wire: job outputs say NONE for what their reader may well read
+        access = READ | (EXECUTE if is_dir else 0)
+    modified = file.lastModified.timestamp() if file.lastModified else None
+    return Entry(file.name, "dir" if is_dir else "file", file.length or 0, modified, access)
+
+
+def _content_range(header: str, asked: int) -> tuple[int, int | None]:
+    """Where the bytes begin, and the size of the whole, from a header such as `bytes 0-9/100`."""
+    span, _, total = header.removeprefix("bytes ").partition("/")
+    begin, _, _ = span.partition("-")
+    return (int(begin) if begin.isdigit() else asked), (int(total) if total.isdigit() else None)

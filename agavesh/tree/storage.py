@@ -1,0 +1,117 @@
+"""Folders and files over a Storage: those of systems and those of jobs alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from agavesh.client.errors import AgaveError, AlreadyThere, NotFound, WrongKind
+from agavesh.client.path import RemotePath
+from agavesh.client.storage import Entry, JobStorage, Storage
+from agavesh.tree.listing import FRESH, Listing, ListingCache
+from agavesh.tree.node import Directory, File, Node
+
+
+@dataclass(frozen=True)
+class StorageNode(Node):
+    """What files and folders share. `inner` is the path on the storage; `fresh` says for how long (seconds) a listing
+    is believed; `growing` is true of what a job is still writing."""
+
+    storage: Storage
+    listings: ListingCache
+    inner: str
+    fresh: float = FRESH
+    growing: bool = False
+
+    @property
+    def remote(self) -> RemotePath:
+        return RemotePath("job" if isinstance(self.storage, JobStorage) else "system", self.storage.owner, self.inner)
+
+    def child(self, entry: Entry) -> StorageNode:
+        """The node of an entry of this folder."""
+        kind = StorageDirectory if entry.is_dir else StorageFile
+        return kind(
+            f"{self.path.rstrip('/')}/{entry.name}", entry, self.storage, self.listings,
+            f"{self.inner.rstrip('/')}/{entry.name}", self.fresh, self.growing,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StorageFile(StorageNode, File):
+    """A file that the platform keeps."""
+
+    async def content(self) -> bytes:
+        async with self.storage.read(self.inner) as stream:
+            if stream.start:
+                raise NotFound(f"{self.path} was not sent from its start")
+            return b"".join([chunk async for chunk in stream])
+
+    async def again(self) -> StorageFile:
+        """The same file as the platform tells of it now. NotFound; WrongKind if it is a folder by now."""
+        entry = await self.storage.stat(self.inner)
+        if entry.is_dir:
+            raise WrongKind(f"{self.path} is a folder by now")
+        return replace(self, entry=entry)
+
+
+@dataclass(frozen=True)
+class StorageDirectory(StorageNode, Directory):
+    """A folder that the platform keeps."""
+
+    async def listing(self, *, fresh: float | None = None) -> Listing[Entry]:
+        """All its entries by name; `fresh` overrides how old they may be (0: ask now)."""
+        return await self.listings.get(self.path, self._fetch, fresh=self.fresh if fresh is None else fresh)
+
+    async def _fetch(self) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        async for page in self.storage.scan(self.inner):
+            entries.update((entry.name, entry) for entry in page)
+        return entries
+
+    async def scan(self) -> AsyncIterator[Node]:
+        listing = await self.listing()
+        for entry in list(listing.items.values()):
+            yield self.child(entry)
+
+    async def lookup(self, name: str) -> Node:
+        entry = (await self.listing()).items.get(name)
+        if entry is None:
+            raise self.missing(name)
+        return self.child(entry)
+
+    async def descend(self, names: list[str]) -> tuple[Node, list[str]]:
+        """The node at the end of `names` for one request at most: from a listing that is kept, or by its own name."""
+        parent = self
+        for name in names[:-1]:
+            # the folders on the way need no look: a wrong one shows when the last name is asked for
+            node = parent.child(Entry(name, "dir"))
+            assert isinstance(node, StorageDirectory)
+            parent = node
+        if not names:
+            return self, []
+        kept = self.listings.kept(parent.path, fresh=self.fresh)
+        if kept is not None:
+            if (entry := kept.items.get(names[-1])) is None:
+                raise parent.missing(names[-1])
+        else:
+            entry = await self.storage.stat(f"{parent.inner.rstrip('/')}/{names[-1]}")
+        return parent.child(entry), []
+
+    async def mkdir(self, name: str) -> None:
+        inner = f"{self.inner.rstrip('/')}/{name}"
+        try:
+            await self.storage.stat(inner)
+        except NotFound:
+            pass
+        else:
+            raise AlreadyThere(f"{name!r} is in {self.path} already")
+        await self.storage.mkdir(inner)
+        self.listings.put(self.path, name, await self.storage.stat(inner))
+
+    async def remove(self, name: str) -> None:
+        try:
+            await self.storage.remove(f"{self.inner.rstrip('/')}/{name}")
+        except AgaveError:
+            self.listings.forget(self.path)
+            raise
+        self.listings.drop(self.path, name)
