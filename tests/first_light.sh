@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# First light: what `make run` shows. A tenant with demonstration data, a job that really runs, its outputs through the
+# shell and through the kernel. Uses only what a user has: agavesh and agavefs. Leaves nothing behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=$PWD/.venv/bin
+work=$(mktemp -d)
+export AGAVE_CACHE_DIR=$work/agave XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache XDG_CONFIG_HOME=$work/config
+unset AGAVE_BASE_URL AGAVE_TOKEN AGAVE_USERNAME AGAVE_PASSWORD AGAVE_API_KEY AGAVE_API_SECRET
+
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || step() { printf '\n%s\n' "$*"; }
+show() { printf '$ %s\n' "$*"; "$@"; }
+
+mounted=
+finish() {
+  status=$?
+  [ -z "$mounted" ] || "$bin/agavefs" umount "$work/mnt" >/dev/null 2>&1 || true
+  "$bin/agavesh" tenant stop >/dev/null 2>&1 || true
+  rm -rf "$work"
+  exit $status
+}
+trap finish EXIT
+PATH=$bin:$PATH
+
+step "An embedded tenant on this machine, with demonstration data"
+show agavesh whoami
+show agavesh systems
+
+step "A job that really runs"
+show agavesh jobs submit wordcount-1.0 text=agave://data.demo//alice/books/moby.txt --name "first light" --wait
+job=$(agavesh -o csv jobs | sed -n 2p | cut -d, -f1)
+
+step "Its outputs, in the shell"
+show agavesh ls -l "job:$job/"
+show agavesh get -f "job:$job/wordcount.txt" "$work/by-shell.txt"
+
+if [ -e /dev/fuse ] && python -c 'import pyfuse3' 2>/dev/null; then
+  step "The same through the kernel"
+  mkdir "$work/mnt"
+  show agavefs mount "$work/mnt"
+  mounted=yes
+  show ls -l "$work/mnt/jobs/$job/outputs"
+  show cp "$work/mnt/jobs/$job/outputs/wordcount.txt" "$work/by-mount.txt"
+  cmp "$work/by-shell.txt" "$work/by-mount.txt" && echo "both copies are the same: $(wc -c < "$work/by-mount.txt") bytes"
+  show agavefs umount "$work/mnt"
+  mounted=
+else
+  step "No /dev/fuse or no pyfuse3 here: the mount is left out, the shell has all the rest"
+fi
+show agavesh tenant stop
+
+cat <<'END'
+
+What next:
+  .venv/bin/agavesh                          a prompt; TAB completes, `help` explains
+  mkdir mnt && .venv/bin/agavefs mount mnt   your files and job outputs as folders; `.venv/bin/agavefs umount mnt` ends it
+  .venv/bin/agavesh login URL                use your own tenant instead of the embedded one
+END
