@@ -1,0 +1,16 @@
+"""All benchmarks, one table each."""
+
+import tempfile
+from pathlib import Path
+
+from tests.bench import mount, start
+from tests.bench.house import House
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="agave-bench-") as folder, House(Path(folder)) as house:
+        start.run(house)
+        mount.run(house)
+
+
+main()
