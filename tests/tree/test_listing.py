@@ -1,0 +1,155 @@
+"""ListingCache: one fetch for all who wait, own changes at once, room that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+
+from agavesh.client.errors import NotFound
+from agavesh.tree.listing import Listing, ListingCache, open_listings
+
+
+@pytest.fixture
+async def listings() -> AsyncIterator[ListingCache]:
+    async with open_listings() as cache:
+        yield cache
+
+
+class Folder:
+    """A folder to fetch: counts how often it was asked for, and answers when told to."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.asked, self.answer = list(names), 0, trio.Event()
+        self.answer.set()
+
+    async def fetch(self) -> dict[str, str]:
+        self.asked += 1
+        seen = dict.fromkeys(self.names, "")
+        await self.answer.wait()
+        return seen
+
+
+async def test_one_fetch_serves_all_who_wait(listings: ListingCache) -> None:
+    folder, found = Folder("a"), []
+    folder.answer = trio.Event()
+
+    async def ask() -> None:
+        found.append(await listings.get("/f", folder.fetch))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        folder.answer.set()
+    assert folder.asked == 1
+    assert {tuple(listing.items) for listing in found} == {("a",)}
+
+
+async def test_who_gives_up_waiting_fails_nobody_else(listings: ListingCache) -> None:
+    folder, found = Folder("a"), []
+    folder.answer = trio.Event()
+
+    async def impatient(scope: trio.CancelScope) -> None:
+        with scope:
+            await listings.get("/f", folder.fetch)
+
+    async def patient() -> None:
+        found.append(await listings.get("/f", folder.fetch))
+
+    scope = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(impatient, scope)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(patient)
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        folder.answer.set()
+    assert list(found[0].items) == ["a"]
+
+
+async def test_a_fresh_listing_asks_nobody_and_a_stale_one_asks_again(listings: ListingCache) -> None:
+    folder = Folder("a")
+    await listings.get("/f", folder.fetch)
+    await listings.get("/f", folder.fetch)
+    assert folder.asked == 1
+    await listings.get("/f", folder.fetch, fresh=-1)
+    assert folder.asked == 2
+
+
+async def test_a_stale_listing_can_still_be_peeked_at(listings: ListingCache) -> None:
+    folder = Folder("a")
+    listing = await listings.get("/f", folder.fetch)
+    listing.asked -= 10_000
+    assert list(listings.peek("/f") or ()) == ["a"]
+    assert listings.peek("/other") is None
+    assert listings.kept("/f") is None
+
+
+async def test_an_error_reaches_all_who_wait_and_is_not_kept(listings: ListingCache) -> None:
+    async def fails() -> dict[str, str]:
+        raise NotFound("no such folder")
+
+    with pytest.raises(NotFound, match="no such folder"):
+        await listings.get("/f", fails)
+    assert list((await listings.get("/f", Folder("a").fetch)).items) == ["a"]
+
+
+@pytest.mark.parametrize("act", ["put", "drop"])
+async def test_a_change_of_ours_during_a_fetch_is_in_what_it_brings(listings: ListingCache, act: str) -> None:
+    folder = Folder("old")
+    folder.answer = trio.Event()
+    found: list[Listing[str]] = []
+
+    async def ask() -> None:
+        found.append(await listings.get("/f", folder.fetch))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        if act == "put":
+            listings.put("/f", "new", "")
+        else:
+            listings.drop("/f", "old")
+        folder.answer.set()
+    names = ["old", "new"] if act == "put" else []
+    assert list(found[0].items) == names
+    assert list(listings.peek("/f") or ()) == names
+
+
+async def test_dropping_a_folder_forgets_what_is_below_it(listings: ListingCache) -> None:
+    for key in ("/f", "/f/sub", "/f/sub/deep", "/f/subway"):
+        await listings.get(key, Folder("x").fetch)
+    listings.drop("/f", "sub")
+    assert [listings.peek(key) is None for key in ("/f", "/f/sub", "/f/sub/deep", "/f/subway")] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+async def test_what_was_forgotten_during_its_fetch_is_served_but_not_kept(listings: ListingCache) -> None:
+    folder, found = Folder("a"), []
+    folder.answer = trio.Event()
+
+    async def ask() -> None:
+        found.append(await listings.get("/f", folder.fetch))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        listings.forget("/f")
+        folder.answer.set()
+    assert list(found[0].items) == ["a"]
+    assert listings.peek("/f") is None
+
+
+async def test_old_listings_make_room_for_new_ones() -> None:
+    async with open_listings(room=20_000) as cache:
+        for number in range(20):
+            await cache.get(f"/{number}", Folder(*map(str, range(10))).fetch)
+        kept = [number for number in range(20) if cache.peek(f"/{number}") is not None]
+        assert kept == [15, 16, 17, 18, 19]
+        assert (await cache.get("/huge", Folder(*map(str, range(1000))).fetch)).items.keys() >= {"0", "999"}
+        assert cache.peek("/huge") is None
