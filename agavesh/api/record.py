@@ -31,6 +31,21 @@ class Record(msgspec.Struct, kw_only=True, dict=True, weakref=True, omit_default
             raise BadField(f"{type(self).__name__}.{name}: {reason}; the answer as it came is in .json")
         raise AttributeError(f"{type(self).__name__} has no field {name!r}")
 
+    def _known(self) -> dict[str, Any]:
+        """The fields that fit."""
+        misfits = self.__dict__.get("_misfits", {})
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in misfits}
+
+    # in place of msgspec's, which stumble over unset fields
+    def __repr__(self) -> str:
+        known = ", ".join(f"{name}={value!r}" for name, value in self._known().items())
+        return f"{type(self).__name__}({known})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, Record) and self._known() == other._known()
+
+    __hash__ = None  # type: ignore[assignment]  # a record may change
+
     @property
     def json(self) -> bytes:
         """The bytes of this record as they came, or, for one we made, as they would go.
@@ -59,10 +74,11 @@ class _Linked(msgspec.Struct):
 class Page(list[T], Generic[T]):
     """The records of one answer. `json` is the array as it came."""
 
-    __slots__ = ("__weakref__", "_places", "_raws", "json")
+    __slots__ = ("__weakref__", "_came", "_places", "_raws", "json")
 
     def __init__(self, records: Any = (), json: bytes = b"[]") -> None:
         super().__init__(records)
+        self._came = tuple(self)  # the list may be sorted or cut; the places of the bytes stay
         self.json = json
         self._places: dict[int, int] | None = None
         self._raws: list[msgspec.Raw] = []
@@ -71,7 +87,7 @@ class Page(list[T], Generic[T]):
         """The bytes of one record of this page."""
         if self._places is None:
             self._raws = msgspec.json.decode(self.json, type=list[msgspec.Raw])
-            self._places = {id(kept): place for place, kept in enumerate(self)}
+            self._places = {id(kept): place for place, kept in enumerate(self._came)}
         return bytes(self._raws[self._places[id(record)]])
 
 
@@ -97,13 +113,23 @@ def decode_page(body: bytes, kind: type[T]) -> Page[T]:
     try:
         records = _decoder(list[kind]).decode(body)  # type: ignore[valid-type]
     except msgspec.ValidationError:
-        records = [decode(bytes(raw), kind) for raw in _decoder(list[msgspec.Raw]).decode(body)]
+        records = [_forgiving(bytes(raw), kind) for raw in _decoder(list[msgspec.Raw]).decode(body)]
     page: Page[T] = Page(records, body)
     if _is_record(kind):
         kept = weakref.ref(page)
         for record in page:
             record.__dict__["_page"] = kept
     return page
+
+
+def _forgiving(raw: bytes, kind: type[T]) -> T:
+    """One record of a page that did not fit. What is no object at all is a record without a field that fits."""
+    try:
+        return decode(raw, kind)
+    except msgspec.ValidationError as misfit:
+        if not (isinstance(kind, type) and issubclass(kind, Record)):
+            raise
+        return _unfit(kind, {}, {field.name: str(misfit) for field in msgspec.structs.fields(kind)})
 
 
 @functools.cache
@@ -130,6 +156,14 @@ def _field_by_field(body: bytes, kind: type[Record]) -> Record:
             fits[field.name] = decode(bytes(raw), field.type)
         except msgspec.ValidationError as misfit:
             misfits[field.name] = str(misfit)
+    return _unfit(kind, fits, misfits)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _unfit(kind: type[R], fits: dict[str, Any], misfits: dict[str, str]) -> R:
+    """A record with the fields that fit; a misfit is unset, and says why when it is read."""
     record = kind(**fits, **dict.fromkeys(misfits))
     for name in misfits:
         delattr(record, name)

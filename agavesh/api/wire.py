@@ -37,13 +37,14 @@ EXPIRED = ("900901", "900903", "900904")  # the gateway's codes that one refresh
 def moment(text: str | None) -> datetime | None:
     """A date of the platform, aware. None for what is no date: actors write `None` for a time not yet known.
 
-    wire: actors turn each `000` of the ISO form into `Z`, so that `21.000123Z` arrives as `21.Z123Z`.
+    wire: actors turn each `000` of the ISO form in UTC into `Z`: `21.123000` arrives as `21.123Z`, `21.000123` as
+    `21.Z123`.
     """
     if not text:
         return None
     head, dot, tail = text.partition(".")
-    if dot and "Z" in tail[:-1]:
-        text = head + dot + tail[:-1].replace("Z", "000") + "Z"
+    if dot and "Z" in tail:
+        text = head + dot + tail.replace("Z", "000")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

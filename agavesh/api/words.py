@@ -1,7 +1,8 @@
 """The field's words as annotated types.
 
 A word says what a parameter means, where it stands in a request when the route does not say so, and which directory of
-the tree lists its names: the client places arguments by it, the shell completes by it, help and reference describe by it.
+the tree lists its names: the client places arguments by it, the shell completes by it, help and reference describe by
+it.
 Imports `typing` alone, so that a shell command may use words at no cost.
 """
 
