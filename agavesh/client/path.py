@@ -9,10 +9,15 @@ Names are held as they are; only `uri` and the transport quote them.
 
 from __future__ import annotations
 
+import functools
 from typing import Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from agavesh.client.errors import BadArgument
+
+# a name that is not UTF-8 comes from the kernel with surrogates in it, and is quoted as the bytes it stands for
+_quote = functools.partial(quote, errors="surrogateescape")
+_unquote = functools.partial(unquote, errors="surrogateescape")
 
 Root = Literal["system", "job"]
 
@@ -46,8 +51,8 @@ class RemotePath(NamedTuple):
     def uri(self) -> str:
         """The address as text, names quoted."""
         if self.root == "job":
-            return f"job:{self.owner}{quote(self.path)}"
-        return f"agave://{self.owner}/{quote(self.path)}"
+            return f"job:{self.owner}{_quote(self.path)}"
+        return f"agave://{self.owner}/{_quote(self.path)}"
 
     def __str__(self) -> str:
         return self.uri
@@ -68,10 +73,10 @@ def parse_uri(text: str) -> RemotePath:
         system, _, rest = text.removeprefix("agave://").partition("/")
         if not system:
             raise BadArgument(f"{text!r} names no system", hint="write agave://SYSTEM/path, or agave://SYSTEM//path")
-        return RemotePath("system", unquote(system), unquote(rest))
+        return RemotePath("system", _unquote(system), _unquote(rest))
     if text.startswith("job:"):
         job, _, rest = text.removeprefix("job:").partition("/")
         if not job:
             raise BadArgument(f"{text!r} names no job", hint="write job:ID/path")
-        return RemotePath("job", unquote(job), "/" + unquote(rest))
+        return RemotePath("job", _unquote(job), "/" + _unquote(rest))
     raise BadArgument(f"{text!r} is no remote address", hint="write agave://SYSTEM/path or job:ID/path")
