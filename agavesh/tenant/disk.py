@@ -1,0 +1,89 @@
+"""The bytes of one system: a folder of this machine, and no path that leads out of it.
+
+A path here begins with a slash and is meant from the folder, as it is from a system's `rootDir`. It is normalised as
+text first (`..` above the root is refused) and then checked on the disk, so that no symbolic link leads outside either.
+Processes of jobs run as the same user as the tenant: this keeps requests in their place, it is no prison for programs.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from agavesh.tenant.context import Refusal
+
+LONGEST_NAME = 255  # bytes
+
+
+def normal(path: str) -> str:
+    """A path from the root without `.`, `..` and empty parts. Refusal if it climbs out, or a name is too long."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                raise Refusal(403, f"The path {path} is above the root of the system")
+            parts.pop()
+        elif part not in ("", "."):
+            if len(part.encode(errors="surrogateescape")) > LONGEST_NAME:
+                raise Refusal(400, f"File name too long: {part[:40]}...")
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def parent_of(path: str) -> str:
+    """The folder that a normal path stands in; the root is its own."""
+    return path.rpartition("/")[0] or "/"
+
+
+def name_of(path: str) -> str:
+    """The last part of a normal path; "" for the root."""
+    return path.rpartition("/")[2]
+
+
+def ancestors(path: str) -> list[str]:
+    """A normal path and all folders above it, nearest first."""
+    found = [path]
+    while path != "/":
+        path = parent_of(path)
+        found.append(path)
+    return found
+
+
+class Disk:
+    """A folder and what is below it."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = os.path.realpath(root)
+
+    def at(self, path: str, *, follow: bool = True) -> str:
+        """Where on this machine `path` is. The last part may be a link that is not followed: `follow=False`.
+
+        Refusal if the path leaves the folder. It need not exist.
+        """
+        path = normal(path)
+        if path == "/":
+            return self.root
+        if follow:
+            found = os.path.realpath(self.root + path)
+        else:
+            found = f"{os.path.realpath(self.root + parent_of(path))}/{name_of(path)}"
+        if found != self.root and not found.startswith(self.root + "/"):
+            raise Refusal(403, f"The path {path} leads out of the system")
+        return found
+
+    def stat(self, path: str) -> os.stat_result | None:
+        """What is at `path`, links followed; None for nothing."""
+        try:
+            return os.stat(self.at(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def is_dir(self, path: str) -> bool:
+        found = self.stat(path)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder and those above it."""
+        os.makedirs(self.at(path), exist_ok=True)

@@ -1,0 +1,224 @@
+"""Where a path points, who may do what there, and the records that the platform keeps of paths.
+
+`Files` resolves what a caller wrote (a system's id and a path) to a `Place`, answers for the rights on it, and keeps the
+file records: uuid, owner, grants and history of a path, moved and removed with it. It does not touch the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from agavesh.tenant.context import Refusal
+from agavesh.tenant.disk import Disk, ancestors, normal
+from agavesh.tenant.words import Pem, new_uuid
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Tenant
+
+ROLES = ("NONE", "GUEST", "USER", "PUBLISHER", "ADMIN", "OWNER")
+EVERYBODY = ("public", "world")  # grants to these hold for all signed-in users
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path on a system: `path` is normal, from the root."""
+
+    system: dict[str, Any]
+    path: str
+    disk: Disk
+
+    @property
+    def system_id(self) -> str:
+        return str(self.system["id"])
+
+    def on(self, path: str) -> Place:
+        """Another path of the same system."""
+        return Place(self.system, path, self.disk)
+
+
+class Files:
+    """Places, rights and records."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+
+    # systems ---------------------------------------------------------------------------------------------------------
+
+    def role(self, system: dict[str, Any], user: str) -> str:
+        """The user's role on a system, ADMIN for administrators of the tenant."""
+        if system["owner"] == user:
+            return "OWNER"
+        if self._tenant.auth.is_admin(user):
+            return "ADMIN"
+        rows = self._tenant.store.sql(
+            "select username, role from roles where system = ? and username in (?, 'world')", system["id"], user
+        )
+        roles = dict(rows)
+        if system.get("public"):
+            return max(roles.get(user, "NONE"), roles.get("world", "USER"), key=ROLES.index)
+        return str(roles.get(user, "NONE"))
+
+    def has_role(self, system: dict[str, Any], user: str, least: str) -> bool:
+        """Whether the user has the role `least`, or a stronger one."""
+        return ROLES.index(self.role(system, user)) >= ROLES.index(least)
+
+    def system(self, system_id: str, user: str) -> dict[str, Any]:
+        """A system that the user may reach files on. One they have no role on looks unknown."""
+        system = self._tenant.store.get("system", system_id)
+        if system is None or system.get("deleted") or not self.has_role(system, user, "GUEST"):
+            raise Refusal(404, f"No system found for user with system id {system_id}")
+        if not system.get("available", True) or system.get("status") in ("DOWN", "MAINTENANCE"):
+            raise Refusal(400, f"The system {system_id} is currently unavailable")
+        return system
+
+    def default_system(self, user: str, kind: str = "STORAGE") -> dict[str, Any]:
+        """The caller's default system of a kind, else the tenant's."""
+        rows = self._tenant.store.get("defaults", user) or {}
+        if (chosen := rows.get(kind)) and (system := self._tenant.store.get("system", chosen)):
+            return self.system(system["id"], user)
+        for system in self._tenant.store.all("system"):
+            if system.get("globalDefault") and system["type"] == kind:
+                return self.system(system["id"], user)
+        raise Refusal(404, f"No default {kind.lower()} system found. Please register one and set it as your default")
+
+    # places ----------------------------------------------------------------------------------------------------------
+
+    def place(self, user: str, system_id: str | None, path: str) -> Place:
+        """What a caller means by a system (None: the default one) and a path: from the root with a leading slash, else
+        from the home."""
+        system = self.default_system(user) if system_id is None else self.system(system_id, user)
+        return Place(system, self.resolve(system, user, path), self._tenant.disk(system["id"]))
+
+    def resolve(self, system: dict[str, Any], user: str, path: str) -> str:
+        """The normal path from the root.
+
+        On a public system every user has a home below `homeDir`. A relative path that begins with a user's name is in
+        that home, any other in the caller's own.
+        """
+        path = re.sub(r"^[A-Za-z]:", "", path).replace("\\", "/")
+        if path.startswith("/"):
+            return normal(path)
+        home = self.home(system)
+        if system.get("public") and system["type"] == "STORAGE":
+            first = path.split("/")[0]
+            if not (first and self._tenant.auth.exists(first)):
+                home = f"{home}/{user}"
+        return normal(f"{home}/{path}")
+
+    def home(self, system: dict[str, Any]) -> str:
+        """The `homeDir`, from the root."""
+        return normal("/" + (system.get("storage", {}).get("homeDir") or "/"))
+
+    def uri(self, user: str, uri: str) -> Place:
+        """The place of an `agave://system/path` address; the path's names are quoted. Refusal 400 for another form."""
+        if not uri.startswith("agave://"):
+            raise Refusal(400, f"{uri} is no agave:// address")
+        system_id, _, path = uri.removeprefix("agave://").partition("/")
+        return self.place(user, unquote(system_id) or None, unquote(path))
+
+    # rights ----------------------------------------------------------------------------------------------------------
+
+    def rights(self, place: Place, user: str) -> Pem:
+        """What the user may do at a place. Roles decide first, then homes, owners and grants, nearest first."""
+        system = place.system
+        if self._tenant.auth.is_admin(user):
+            return Pem.ALL
+        if system.get("public") and system["type"] == "EXECUTION":
+            return Pem.NONE  # wire: files of public execution systems are for administrators of the tenant
+        role = self.role(system, user)
+        if not system.get("public"):
+            return Pem.NONE if role == "NONE" else Pem.ALL
+        if role in ("ADMIN", "OWNER"):
+            return Pem.ALL
+        bits = Pem.READ if role == "GUEST" else Pem.NONE
+        if self.in_home(system, user, place.path):
+            return Pem.ALL
+        return bits | self._granted(place, user)
+
+    def in_home(self, system: dict[str, Any], user: str, path: str) -> bool:
+        """Whether a path is the user's home on a public system, or below it."""
+        home = normal(f"{self.home(system)}/{user}")
+        return path == home or path.startswith(home + "/")
+
+    def _granted(self, place: Place, user: str) -> Pem:
+        above = ancestors(place.path)
+        marks = ",".join("?" * len(above))
+        rows = self._tenant.store.sql(
+            "select path, owner, username, bits, recursive from files left join grants using (uuid)"
+            f" where system = ? and path in ({marks}) and (owner = ? or username in (?, ?, ?))",
+            place.system_id, *above, user, user, *EVERYBODY,
+        )  # fmt: skip
+        if any(owner == user and path == place.path for path, owner, *_ in rows):
+            return Pem.ALL
+        bits = Pem.NONE
+        for name in (user, *EVERYBODY):  # each name's nearest grant decides for that name
+            for path in above:
+                near = [row for row in rows if row[0] == path and row[2] == name and (row[4] or path == place.path)]
+                if near:
+                    bits |= Pem(near[0][3])
+                    break
+        return bits
+
+    def require(self, place: Place, user: str, needed: Pem, doing: str = "access") -> None:
+        """Refusal 403 unless the user has the rights `needed` at a place."""
+        if needed & ~self.rights(place, user):
+            raise Refusal(403, f"User does not have permission to {doing} the requested file path.")
+
+    # records ---------------------------------------------------------------------------------------------------------
+
+    def find(self, place: Place) -> tuple[str, str] | None:
+        """The record of a path: (uuid, owner), or None."""
+        rows = self._tenant.store.sql(
+            "select uuid, owner from files where system = ? and path = ?", place.system_id, place.path
+        )
+        return rows[0] if rows else None
+
+    def record(self, place: Place, user: str, *, event: str = "CREATED", description: str = "") -> str:
+        """The uuid of a path, whose record is made (with a first event) if there is none."""
+        if (found := self.find(place)) is not None:
+            return found[0]
+        uuid = new_uuid("002")
+        with self._tenant.store.together():
+            self._tenant.store.sql(
+                "insert into files values (?, ?, ?, ?, ?)",
+                place.system_id, place.path, uuid, self.owner(place, user), time.time(),
+            )  # fmt: skip
+            self._tenant.store.event(uuid, event, description or "File item created", by=user)
+        return uuid
+
+    def owner(self, place: Place, user: str) -> str:
+        """Who a new record belongs to: whose home it is in, or its creator; the system's owner for what is read only."""
+        if not place.system.get("public"):
+            return user
+        segments = place.path.removeprefix(self.home(place.system)).strip("/").split("/")
+        if segments[0] and self._tenant.auth.exists(segments[0]):
+            return segments[0]
+        return user if self.rights(place, user) & Pem.WRITE else str(place.system["owner"])
+
+    def moved(self, source: Place, target: Place) -> None:
+        """Records follow their bytes: those of `source` and below now stand at `target`."""
+        with self._tenant.store.together():
+            self.removed(target)
+            self._tenant.store.sql(
+                "update files set system = ?, path = ? || substr(path, ?) where system = ? and (path = ? or"
+                " (path > ? and path < ?))",
+                target.system_id, target.path, len(source.path) + 1, source.system_id, source.path,
+                source.path + "/", source.path + "0",
+            )  # fmt: skip
+
+    def removed(self, place: Place) -> bool:
+        """Drop the records of a path and of all below it, with their grants and history; whether there was one."""
+        below = (place.system_id, place.path, place.path.rstrip("/") + "/", place.path.rstrip("/") + "0")
+        of = "select uuid from files where system = ? and (path = ? or (path > ? and path < ?))"
+        with self._tenant.store.together():
+            found = self.find(place) is not None
+            self._tenant.store.sql(f"delete from events where uuid in ({of})", *below)
+            self._tenant.store.sql(f"delete from grants where uuid in ({of})", *below)
+            self._tenant.store.sql(
+                "delete from files where system = ? and (path = ? or (path > ? and path < ?))", *below
+            )
+        return found

@@ -1,0 +1,91 @@
+"""One running tenant: its folder, its records, its bytes, and what runs for it."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from agavesh.tenant.auth import LIFETIME, Auth
+from agavesh.tenant.disk import Disk
+from agavesh.tenant.faults import Faults
+from agavesh.tenant.files import Files
+from agavesh.tenant.store import Store
+
+NAME = "embedded"
+
+
+class Tenant:
+    """What every request works on. Everything is below `root`:
+
+    tenant.db (records) · systems/<id>/ (bytes) · staging/ (uploads on their way) · trash/ (what is being removed) ·
+    secrets.json (passwords, client, key; 0600) · tls/ · tenant.json (0600, while it serves).
+
+    `nursery` owns work that outlives a request: staging, jobs. `awake` holds an entry for each running job: an idle
+    tenant with one does not end itself.
+    """
+
+    def __init__(self, root: Path, *, nursery: trio.Nursery, lifetime: float = LIFETIME, faults_by_http: bool = False):
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root = root
+        self.name = NAME
+        self.url = ""  # known when it listens
+        self.nursery = nursery
+        self.store = Store(root / "tenant.db")
+        self.auth = Auth(self.store, lifetime=lifetime)
+        self.faults = Faults(self.auth)
+        self.faults_by_http = faults_by_http
+        self.files = Files(self)
+        self.awake: set[str] = set()
+        self.staging = root / "staging"
+        self.trash = root / "trash"
+        for folder in (self.staging, self.trash, root / "systems"):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        self._disks: dict[tuple[str, str], Disk] = {}
+        self.secrets = Secrets.of(root / "secrets.json")
+
+    def disk(self, system_id: str) -> Disk:
+        """The bytes of a system, from its `rootDir`."""
+        system = self.store.get("system", system_id) or {}
+        top = (system.get("storage", {}).get("rootDir") or "/").strip("/")
+        if (disk := self._disks.get((system_id, top))) is None:
+            whole = Disk(self.root / "systems" / system_id)
+            disk = Disk(Path(whole.at("/" + top)))
+            self._disks[system_id, top] = disk
+        return disk
+
+    def bytes(self, system_id: str, path: str) -> bytes:
+        """The bytes of a file, as a test looks at them: `path` is from the system's root."""
+        return Path(self.disk(system_id).at("/" + path.lstrip("/"))).read_bytes()
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class Secrets(msgspec.Struct):
+    """What `tenant.json` tells those who may read it, kept over restarts."""
+
+    key: str  # hex; who holds it can prove to be this tenant
+    users: list[dict[str, Any]] = []
+    client: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, path: Path) -> Secrets:
+        """Those in a file, or fresh ones."""
+        if path.exists():
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        return cls(secrets.token_hex(32))
+
+    def keep(self, path: Path) -> None:
+        write_private(path, msgspec.json.encode(self))
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only this user can read, all at once."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside.touch(mode=0o600)
+    beside.write_bytes(content)
+    beside.replace(path)

@@ -1,0 +1,167 @@
+"""The tenant's records, in one SQLite file. It knows tables, not rules.
+
+Six tables serve all services. `records` holds JSON documents by kind (`system`, `app`, `job`, …) and id; `events` the
+history, `grants` the permissions and `roles` the system roles; `files` gives paths their uuid and owner; `users`,
+`clients`, `tokens` and `credentials` hold what is secret, and nothing of them is ever put into a document.
+
+Calls are short and made in trio's thread: a commit goes to the write-ahead log without an fsync (a crash of the tenant
+loses nothing; a crash of the machine may lose the last moments, never more). There is one connection, and between two
+awaits a task is alone with it; `with store.together():` makes several writes one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cachetools
+import msgspec
+
+TABLES = """
+create table if not exists records (
+    kind text not null, id text not null, owner text not null, created real not null, body blob not null,
+    primary key (kind, id));
+create index if not exists records_by_age on records (kind, created);
+create table if not exists events (
+    number integer primary key, uuid text not null, at real not null, status text not null, by text not null,
+    description text not null, more blob);
+create index if not exists events_by_uuid on events (uuid);
+create table if not exists grants (
+    uuid text not null, username text not null, bits integer not null, recursive integer not null,
+    primary key (uuid, username));
+create table if not exists roles (
+    system text not null, username text not null, role text not null, primary key (system, username));
+create table if not exists files (
+    system text not null, path text not null, uuid text not null unique, owner text not null, created real not null,
+    primary key (system, path));
+create table if not exists stagings (
+    uuid text primary key, system text not null, path text not null, username text not null, source text not null,
+    temporary text not null, started real not null);
+create table if not exists users (username text primary key, password text not null, admin integer not null);
+create table if not exists clients (
+    owner text not null, name text not null, key text not null unique, secret text not null, body blob not null,
+    primary key (owner, name));
+create table if not exists tokens (
+    hash text primary key, refresh integer not null, grant_id text not null, username text not null,
+    client text not null, expires real, revoked integer not null default 0);
+create index if not exists tokens_by_grant on tokens (grant_id);
+create table if not exists credentials (
+    system text not null, internal text not null, kind text not null, body blob not null, created real not null,
+    primary key (system, internal, kind));
+"""
+
+Record = dict[str, Any]
+
+
+class Store:
+    """Records by kind and id, and what hangs on a uuid. Records that come out are shared: never change one in place."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        # the tenant's only thread for it is trio's, but tests look in from theirs when it is still
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        self._db.executescript(TABLES)
+        self._kept: cachetools.LRUCache[tuple[str, str], Record] = cachetools.LRUCache(4096)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run one statement; its rows."""
+        return self._db.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """All writes inside, or none. Hold it over no await."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            self._kept.clear()
+            raise
+        self._db.execute("commit")
+
+    # records ---------------------------------------------------------------------------------------------------------
+
+    def get(self, kind: str, id: str) -> Record | None:
+        """One record, or None."""
+        if (kept := self._kept.get((kind, id))) is not None:
+            return kept
+        rows = self.sql("select body from records where kind = ? and id = ?", kind, id)
+        if not rows:
+            return None
+        record: Record = msgspec.json.decode(rows[0][0])
+        self._kept[kind, id] = record
+        return record
+
+    def put(self, kind: str, id: str, record: Record, *, owner: str) -> None:
+        """Write one record, new or not; the time it was first written stays."""
+        self.sql(
+            "insert into records values (?, ?, ?, ?, ?) on conflict do update set owner = excluded.owner, body = excluded.body",
+            kind, id, owner, time.time(), msgspec.json.encode(record),
+        )  # fmt: skip
+        self._kept[kind, id] = record
+
+    def drop(self, kind: str, id: str) -> None:
+        """Remove one record."""
+        self.sql("delete from records where kind = ? and id = ?", kind, id)
+        self._kept.pop((kind, id), None)
+
+    def all(self, kind: str, *, owner: str | None = None) -> Iterator[Record]:
+        """All records of a kind, newest first; with `owner` only theirs."""
+        for (id,) in self.sql(
+            "select id from records where kind = ?1 and (?2 is null or owner = ?2) order by created desc, rowid desc",
+            kind, owner,
+        ):  # fmt: skip
+            if (record := self.get(kind, id)) is not None:
+                yield record
+
+    # what hangs on a uuid --------------------------------------------------------------------------------------------
+
+    def event(self, uuid: str, status: str, description: str, *, by: str, more: Record | None = None) -> None:
+        """Add one event to the history of `uuid`; `more` is what else its entry shows, such as `progress`."""
+        self.sql(
+            "insert into events (uuid, at, status, by, description, more) values (?, ?, ?, ?, ?, ?)",
+            uuid, time.time(), status, by, description, msgspec.json.encode(more) if more else None,
+        )  # fmt: skip
+
+    def events(self, uuid: str) -> list[tuple[float, str, str, str, Record]]:
+        """The history of `uuid`, oldest first: (at, status, by, description, more)."""
+        rows = self.sql("select at, status, by, description, more from events where uuid = ? order by number", uuid)
+        return [(*row[:4], msgspec.json.decode(row[4]) if row[4] else {}) for row in rows]
+
+    def grant(self, uuid: str, username: str, bits: int, *, recursive: bool = False) -> None:
+        """Let `username` do what `bits` say with `uuid`, in place of what was granted before; 0 takes it away."""
+        if bits:
+            self.sql("insert or replace into grants values (?, ?, ?, ?)", uuid, username, bits, recursive)
+        else:
+            self.sql("delete from grants where uuid = ? and username = ?", uuid, username)
+
+    def grants(self, uuid: str) -> list[tuple[str, int, bool]]:
+        """Who was granted what on `uuid`: (username, bits, recursive)."""
+        rows = self.sql("select username, bits, recursive from grants where uuid = ? order by rowid", uuid)
+        return [(username, bits, bool(recursive)) for username, bits, recursive in rows]
+
+    def granted(self, uuid: str, *usernames: str) -> int:
+        """The bits granted on `uuid` to any of `usernames`."""
+        marks = ",".join("?" * len(usernames))
+        rows = self.sql(f"select bits from grants where uuid = ? and username in ({marks})", uuid, *usernames)
+        bits = 0
+        for (more,) in rows:
+            bits |= more
+        return bits
+
+    def forget(self, uuid: str) -> None:
+        """Drop the history and the grants of `uuid`."""
+        self.sql("delete from events where uuid = ?", uuid)
+        self.sql("delete from grants where uuid = ?", uuid)
