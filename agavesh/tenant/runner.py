@@ -1,0 +1,213 @@
+"""The runner: the small process that stands over one job and outlives the tenant that started it.
+
+It starts the job's script in a session of its own, ends it when its time is up or a stop is asked for, and writes down
+how it went. It knows nothing of the platform: a folder is all that tenant and runner share, and each file in it is
+written once, by one of the two.
+
+    spec.json    tenant   what to run (`Spec`)
+    alive        runner   a FIFO that the runner holds open: whoever reads its end knows that the runner is gone
+    stop         runner   a FIFO: any byte asks the runner to stop the job
+    begun.json   runner   the process id, and when it began
+    ended.json   runner   exit code or signal, why it ended, and when
+
+So no process id is ever trusted: a runner is known by what it holds open, and the kernel lets go of that when it dies.
+Making `alive` is exclusive, hence a job is run once, however often a crash makes a tenant ask for it.
+
+This file is run as a script, `python -I -S runner.py FOLDER`, and imports the standard library only: a runner should
+cost some milliseconds and a few megabytes.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any, NamedTuple, TypedDict
+
+GRACE = 3.0  # seconds between the request to end (SIGTERM) and the end (SIGKILL)
+_PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
+MARK = "AGAVE_JOB_ID"  # the variable that every process of a job has inherited, unless it took care not to
+
+
+class Spec(TypedDict):
+    """What to run: `argv` in `cwd` with `environment` alone, its output into two files, for `limit` seconds at most."""
+
+    argv: list[str]
+    cwd: str
+    environment: dict[str, str]
+    out: str
+    err: str
+    limit: float
+
+
+def write_once(path: str, content: dict[str, Any]) -> None:
+    """A JSON file that is there whole or not at all, on the disk before this returns."""
+    temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
+    with open(temporary, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib would double the start-up time
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)  # noqa: PTH105
+
+
+def read(path: str) -> dict[str, Any] | None:
+    """What `write_once` wrote, or None while it has not."""
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            found: dict[str, Any] = json.load(file)
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def hold(folder: str) -> int:
+    """Make `alive` and keep it open; FileExistsError if a runner was here before."""
+    temporary = f"{folder}/alive.{os.getpid()}"
+    os.mkfifo(temporary, 0o600)
+    held = os.open(temporary, os.O_RDWR)  # both ends: opening one alone would wait for somebody at the other
+    try:
+        os.link(temporary, f"{folder}/alive")  # exclusive, and already held when it appears
+    finally:
+        os.unlink(temporary)  # noqa: PTH108
+    return held
+
+
+def run(folder: str) -> None:
+    """Run what `spec.json` asks for, to its end."""
+    spec = read(f"{folder}/spec.json")
+    if spec is None:
+        raise FileNotFoundError(errno.ENOENT, "no spec", f"{folder}/spec.json")
+    poll = _listen(folder)
+    _adopt_orphans()
+    try:
+        child = _start(spec)
+    except OSError as trouble:
+        write_once(f"{folder}/ended.json", {"why": "unstartable", "error": str(trouble), "at": time.time()})
+        return
+    write_once(f"{folder}/begun.json", {"pid": child, "at": time.time()})
+    _announce()
+    why = _wait(child, poll, spec["limit"])
+    if why != "exited":
+        _signal_group(child, signal.SIGTERM)
+        _signal_group(child, signal.SIGCONT)  # a process that was suspended hears nothing until it goes on
+        _wait(child, poll, GRACE, deaf=True)
+    _signal_group(child, signal.SIGKILL)  # what the script left in the background ends with it
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _end_children()
+    ended = {"why": why, "exit": code if code >= 0 else None, "signal": -code if code < 0 else None}
+    write_once(f"{folder}/ended.json", {**ended, "at": time.time()})
+
+
+class Poll(NamedTuple):
+    """What a runner listens to: the FIFO that asks for a stop, and a pipe with the numbers of signals."""
+
+    asks: int
+    signals: int
+
+
+def _listen(folder: str) -> Poll:
+    path = f"{folder}/stop"
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    asks = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return Poll(asks, reading)
+
+
+def _start(spec: dict[str, Any]) -> int:
+    os.chdir(spec["cwd"])
+    os.umask(0o022)
+    fresh = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    return os.posix_spawn(
+        spec["argv"][0],
+        spec["argv"],
+        spec["environment"],
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, spec["out"], fresh, 0o644),
+            (os.POSIX_SPAWN_OPEN, 2, spec["err"], fresh, 0o644),
+        ],
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP],  # Python ignores the first two
+    )
+
+
+def _announce() -> None:
+    """Close the pipe on standard output: the tenant waits for its end to know that the job has begun."""
+    with contextlib.suppress(OSError):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+
+
+def _wait(child: int, poll: Poll, seconds: float, *, deaf: bool = False) -> str:
+    """Wait for the child's end (which is left to be reaped), the time limit, or, unless deaf, a request to end it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == child:
+                return "exited"
+            os.waitpid(ended.si_pid, 0)  # an orphan
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return "limit"
+        heard = select.select([poll.signals] if deaf else poll, [], [], min(left, 86400))[0]
+        numbers = os.read(poll.signals, 512) if poll.signals in heard else b""
+        if not deaf and poll.asks in heard:
+            return "stopped"
+        if not deaf and (signal.SIGTERM in numbers or signal.SIGINT in numbers):
+            return "terminated"
+
+
+def _signal_group(leader: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what the script starts and then leaves, so that nothing gets away. Linux only."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_children() -> None:
+    """Kill and reap every process that is left of the job, those included that left its group."""
+    while True:
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123
+                children = [int(number) for number in file.read().split()]
+        except OSError:
+            return  # not Linux: the group is all we know of
+        if not children:
+            return
+        for child in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+
+def main() -> int:
+    """Run the job of the folder named on the command line, unless a runner has it or had it."""
+    folder = sys.argv[1]
+    try:
+        hold(folder)
+    except FileExistsError:
+        return 0
+    run(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The runner by itself: one script, to its end, watched from outside."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from agavesh.tenant import runner
+from agavesh.tenant.runner import Spec
+from agavesh.tenant.runs import Run, sweep
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    made = Run(tmp_path / "control")
+    yield made
+    sweep(str(tmp_path))
+
+
+def spec(folder: Path, text: str, *, limit: float = 60) -> Spec:
+    return {
+        "argv": ["/bin/bash", "-c", text], "cwd": str(folder), "out": str(folder / "out"), "err": str(folder / "err"),
+        "environment": {"PATH": "/usr/bin:/bin", runner.MARK: str(folder)}, "limit": limit,
+    }  # fmt: skip
+
+
+async def finished(run: Run) -> dict:
+    with trio.fail_after(20):
+        ended = await run.wait()
+    assert ended is not None
+    return dict(ended)
+
+
+def processes_of(mark: Path) -> list[str]:
+    wanted, found = f"{runner.MARK}={mark}".encode(), []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found
+
+
+def running(command: str) -> bool:
+    """Whether a process with this command line is there."""
+    wanted = command.replace(" ", "\0").encode() + b"\0"
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes() == wanted:
+                return True
+    return False
+
+
+async def test_a_script_runs_with_its_own_output_files_and_exit_code(run: Run, tmp_path: Path) -> None:
+    await run.start(spec(tmp_path, "echo out; echo err >&2; exit 3"))
+    ended = await finished(run)
+    assert (ended["why"], ended["exit"], ended["signal"]) == ("exited", 3, None)
+    assert ((tmp_path / "out").read_text(), (tmp_path / "err").read_text()) == ("out\n", "err\n")
+
+
+async def test_a_script_gets_only_the_environment_it_was_given(run: Run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("AGAVE_PASSWORD", "secret")
+    await run.start(spec(tmp_path, "env"))
+    await finished(run)
+    names = {line.partition("=")[0] for line in (tmp_path / "out").read_text().splitlines()}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", runner.MARK}
+
+
+async def test_the_time_limit_ends_a_script_that_will_not_listen(run: Run, tmp_path: Path, monkeypatch) -> None:
+    await run.start(spec(tmp_path, "trap '' TERM; while :; do sleep 1; done", limit=0.2))
+    ended = await finished(run)
+    assert (ended["why"], ended["exit"], ended["signal"]) == ("limit", None, signal.SIGKILL)
+
+
+async def test_a_stop_ends_the_whole_group_and_what_left_it(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ready")
+    await run.start(spec(tmp_path, "sleep 100 & setsid sleep 101 & echo > ready; wait"))
+    with trio.fail_after(10):
+        await trio.to_thread.run_sync((tmp_path / "ready").read_text)
+    assert len(processes_of(tmp_path)) == 3
+    assert run.stop()
+    ended = await finished(run)
+    assert ended["why"] == "stopped"
+    assert processes_of(tmp_path) == []
+
+
+async def test_what_a_script_leaves_in_the_background_ends_with_it(run: Run, tmp_path: Path) -> None:
+    await run.start(spec(tmp_path, "setsid sleep 100 & env -i setsid sleep 10243 & exit 0"))
+    assert (await finished(run))["exit"] == 0
+    assert processes_of(tmp_path) == [] and not running("sleep 10243")
+
+
+async def test_a_script_is_run_once_however_often_it_is_started(run: Run, tmp_path: Path) -> None:
+    asked = spec(tmp_path, "echo once >> count; sleep 0.2")
+    again = Run(run.folder)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.start, asked)
+        nursery.start_soon(again.start, asked)
+    await finished(run)
+    await finished(again)
+    await again.start(asked)
+    assert (tmp_path / "count").read_text() == "once\n"
+
+
+async def test_another_watcher_finds_the_run_and_its_end(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    await run.start(spec(tmp_path, "read line < go; exit 7"))
+    other = Run(run.folder)
+    assert other.asked_for and other.begun and other.ended is None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, (tmp_path / "go").write_text, "go\n")
+        assert (await finished(other))["exit"] == 7
+        await run.wait()
+
+
+async def test_a_killed_runner_is_known_to_be_gone(run: Run, tmp_path: Path) -> None:
+    await run.start(spec(tmp_path, "sleep 100"))
+    assert run._child is not None
+    os.kill(run._child, signal.SIGKILL)
+    with trio.fail_after(10):
+        assert await run.wait() is None
+    assert not run.stop()
+    assert len(processes_of(tmp_path)) == 1
+    sweep(str(tmp_path))
+    with trio.fail_after(10):
+        while processes_of(tmp_path):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_script_that_cannot_start_says_why(run: Run, tmp_path: Path) -> None:
+    await run.start(spec(tmp_path, "") | {"argv": ["/no/such/shell"]})
+    ended = await finished(run)
+    assert ended["why"] == "unstartable" and "No such file" in ended["error"]
