@@ -87,8 +87,16 @@ def _further() -> typing.Iterator[Call]:
     given = {"systemId": ODD, "filePath": PATH, "urlToIngest": "https://example.org/ü+ a", "notifications": told}
     yield Call(import_data, "notifications", given)
     listing = catalogue.find("files.list")
-    for name in ("number#sign", "question?mark", "escape%41", "lone%"):
+    for name in ("number#sign", "question?mark", "escape%41", "lone%", "dots/../and/./more"):
         yield Call(listing, name, {"systemId": "data.demo", "filePath": f"/ü {name}"})
+    for kind, path in {
+        "root": "/",
+        "home": "",
+        "from home": "a b/ü",
+        "final slash": "/a/",
+        "two slashes": "/a//b",
+    }.items():
+        yield Call(listing, kind, {"systemId": "data.demo", "filePath": path})
     search_schema = catalogue.find("meta.searchSchema")
     yield Call(search_schema, "uuid", {"uuid": "any", "limit": 7, "offset": 3})
 
