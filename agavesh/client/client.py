@@ -1,0 +1,148 @@
+"""Agave: the nine services of a tenant, bound to one transport.
+
+    async with Agave("https://api.example.org", token="…") as agave:
+        files = await agave.files.list(systemId="data.demo", filePath="/alice")
+
+What can be asked is declared in `agavesh.api`; what happens on the way is the transport's matter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Self, TypeVar
+
+from agavesh.api.record import Page
+from agavesh.api.services.actors import Actors
+from agavesh.api.services.apps import Apps
+from agavesh.api.services.clients import Clients
+from agavesh.api.services.files import Files
+from agavesh.api.services.jobs import Jobs
+from agavesh.api.services.meta import Meta
+from agavesh.api.services.notifications import Notifications
+from agavesh.api.services.profiles import Profiles
+from agavesh.api.services.systems import Systems
+from agavesh.client.accounts import Account, Accounts, cache_folder, chosen
+from agavesh.client.answers import SIGN_IN
+from agavesh.client.arguments import raw_ask
+from agavesh.client.errors import NotSignedIn
+from agavesh.client.paging import Paging
+from agavesh.client.transport import DEADLINE, Transport, within
+
+T = TypeVar("T")
+
+
+class RawAnswer(NamedTuple):
+    """An answer as it came: nothing is unwrapped, and no status is an error."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Agave:
+    """A client of one tenant, for use inside `async with`.
+
+    Who the user is comes from the arguments, else the environment, else the saved accounts, else AgavePy's `current`.
+    `deadline` is in seconds: for a whole call, retries included; for an upload or a download, without any progress.
+    `verify` is False, or the path of a file of authorities, where the usual ones are not to be trusted.
+    """
+
+    actors: Actors
+    apps: Apps
+    clients: Clients
+    files: Files
+    jobs: Jobs
+    meta: Meta
+    notifications: Notifications
+    profiles: Profiles
+    systems: Systems
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        refresh_token: str | None = None,
+        account: Account | None = None,
+        verify: bool | str = True,
+        accounts: Accounts | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._accounts = accounts or Accounts(cache_folder(os.environ))
+        self._account = account or chosen(
+            url,
+            token=token,
+            username=username,
+            password=password,
+            api_key=api_key,
+            api_secret=api_secret,
+            refresh_token=refresh_token,
+            accounts=self._accounts,
+        )
+        if self._account is None:
+            raise NotSignedIn("no account, and no URL of a tenant", hint=SIGN_IN)
+        self._transport = Transport(self._account, self._accounts, deadline=deadline, verify=verify)
+        self._paging = Paging()
+        call = self._transport
+        self.actors, self.apps, self.clients = Actors(call), Apps(call), Clients(call)
+        self.files, self.jobs, self.meta = Files(call), Jobs(call), Meta(call)
+        self.notifications, self.profiles, self.systems = Notifications(call), Profiles(call), Systems(call)
+
+    @property
+    def url(self) -> str:
+        """The tenant's base URL."""
+        return self.account.url
+
+    @property
+    def username(self) -> str | None:
+        """Whose account it is, as far as known."""
+        return self.account.username
+
+    @property
+    def account(self) -> Account:
+        """The account with the tokens of this moment."""
+        return self._transport.auth.account
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End every connection."""
+        await self._transport.aclose()
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        content: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RawAnswer:
+        """Call any path of the platform, signed in. Raises only where no answer comes at all."""
+        reply = await self._transport.fetch(raw_ask(method, path, params, json, content, headers), judge=False)
+        return RawAnswer(reply.status, reply.headers, reply.body)
+
+    def pages(
+        self, call: Callable[..., Awaitable[Page[T]]], *, limit: int | None = None, offset: int = 0, **arguments: Any
+    ) -> AsyncIterator[Page[T]]:
+        """All pages of a list, `limit` items at a time as far as the tenant gives so many.
+
+        `async for page in agave.pages(agave.files.list, systemId=…, filePath=…)`. No page is empty.
+        """
+        return self._paging.pages(call, limit=limit, offset=offset, arguments=arguments)
+
+    @staticmethod
+    def within(seconds: float) -> AbstractContextManager[None]:
+        """`with agave.within(5): …`: every call in the block is done 5 seconds from now, or raises TimedOut."""
+        return within(seconds)
