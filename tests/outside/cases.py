@@ -23,6 +23,7 @@ from agavesh.api.record import Record
 ODD = " a b+c é日ß,;=&@:!$'()*~"  # `#`, `?` and `%`, which AgavePy cannot send, have calls of their own
 PATH = f"/folder one/{ODD}/ü+.txt"
 TEXT = f"{ODD}/#?%41%"  # where quoting is the business of a library
+QUOTED = 'say "ü".txt'
 BYTES = b"\0\xff message\r\n"
 
 
@@ -41,7 +42,7 @@ class Call:
 
 
 def calls(file: Path) -> list[Call]:
-    """All calls; `file` is what is uploaded."""
+    """All calls; `file` is what is uploaded; beside it stands one called `QUOTED`."""
     found = []
     for operation in catalogue.operations():
         sent = {name: param for name, param in operation.params.items() if param.place != "unsent"}
@@ -53,6 +54,7 @@ def calls(file: Path) -> list[Call]:
             found.append(Call(operation, "upload", {**paths, "fileToUpload": file}))
             described = {**paths, "fileToUpload": file, "fileName": "other ü+.txt", "fileType": "raw"}
             found.append(Call(operation, "upload described", described))
+            found.append(Call(operation, "upload quoted", {**paths, "fileToUpload": file.with_name(QUOTED)}))
             continue
         found.append(Call(operation, "full", samples(sent)))
         least = {name: param for name, param in sent.items() if param.required}
