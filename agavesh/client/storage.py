@@ -75,11 +75,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Stream:
     """Bytes of a file on their way.
 
-    `start` is where they begin, which may be earlier than asked; `size` is the whole file's, None if untold.
+    `start` is where they begin, which may be earlier than asked; `size` is the whole file's, None if untold; `stamp`
+    is what the platform says of the file's last change, None if nothing: two streams of unlike stamps don't fit.
     """
 
-    def __init__(self, start: int, size: int | None, chunks: AsyncIterator[bytes]) -> None:
-        self.start, self.size, self._chunks = start, size, chunks
+    def __init__(self, start: int, size: int | None, chunks: AsyncIterator[bytes], stamp: str | None = None) -> None:
+        self.start, self.size, self.stamp, self._chunks = start, size, stamp, chunks
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks
@@ -118,7 +119,7 @@ class Storage:
             begins, size = 0, download.size
             if download.status == 206:
                 begins, size = _content_range(download.headers.get("content-range", ""), start)
-            yield Stream(begins, size, download.chunks())
+            yield Stream(begins, size, download.chunks(), download.headers.get("last-modified"))
 
     async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
         """Upload `source` (a local path, an open binary file, bytes, an async iterator); wait until it is settled."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agavesh.client.errors import AgaveError, AlreadyThere, NotFound, WrongKind
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import Entry, JobStorage, Storage
+from agavesh.client.storage import TEMPORARY, Entry, JobStorage, Storage
 from agavesh.tree.listing import FRESH, Listing, ListingCache
 from agavesh.tree.node import Directory, File, Node
 
@@ -65,7 +65,8 @@ class StorageDirectory(StorageNode, Directory):
     async def _fetch(self) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
         async for page in self.storage.scan(self.inner):
-            entries.update((entry.name, entry) for entry in page)
+            # what a mount has on its way, or has unlinked while it is open, is nobody's business
+            entries.update((entry.name, entry) for entry in page if not entry.name.startswith(TEMPORARY))
         return entries
 
     async def scan(self) -> AsyncIterator[Node]:
