@@ -8,36 +8,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .processes import served
+
 NAME = "ü b+c.txt"
 JOB_EVENTS = ["PENDING", "PROCESSING_INPUTS", "STAGED", "RUNNING", "CLEANING_UP", "ARCHIVING", "FINISHED"]
-
-
-@contextmanager
-def served(root: Path) -> Iterator[Path]:
-    """A tenant in a process of its own, over TLS, until the block ends; what it says of itself is in the file."""
-    about = root / "tenant.json"
-    command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(root), "--tls", "--demo"]
-    with (root.parent / "tenant.log").open("w+") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 90
-            while not about.exists() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.05)
-            log.seek(0)
-            assert about.exists(), f"the tenant did not start: {log.read()[-2000:]}"
-            yield about
-        finally:
-            process.terminate()
-            assert process.wait(timeout=30) == 0
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +25,12 @@ def story(agavepy_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("story")
     (folder / "home").mkdir()
     facts = folder / "facts.json"
-    with served(folder / "tenant") as about:
-        tenant = json.loads(about.read_text())
+    with served(folder / "tenant", "--tls") as tenant:
         # the functions for people take no certificate: requests reads this variable for them
         environment = {"PATH": os.defpath, "HOME": str(folder / "home"), "REQUESTS_CA_BUNDLE": tenant["ca_cert"]}
+        program, about = Path(__file__).with_name("agavepy_story.py"), folder / "tenant" / "tenant.json"
         done = subprocess.run(
-            [agavepy_python, "-W", "ignore", Path(__file__).with_name("agavepy_story.py"), about, facts],
+            [agavepy_python, "-W", "ignore", program, about, facts],
             env=environment, input=f"{tenant['users'][0]['password']}\n" * 3, capture_output=True, text=True,
             start_new_session=True,  # without a terminal AgavePy reads the password from its standard input
             timeout=240,

@@ -1,0 +1,249 @@
+"""Programs that know nothing of us, on a real mount: what they leave there is what they would leave on a disk.
+
+Each works in a folder of its own under the mount and compares with the same done on the local disk.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from .processes import Platform, mounted, served, wait_until
+
+PROGRAMS = ("rsync", "tar", "git", "vim", "sqlite3", "sed", "cp", "diff", "tail", "find", "dd", "patch", "make", "zip")
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org",
+    "GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.org",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    assert not missing, f"apt-get install {' '.join(missing)}"
+    with served(tmp_path_factory.mktemp("served") / "tenant") as about:
+        yield about
+
+
+@pytest.fixture(scope="module")
+def platform(tenant: dict[str, Any]) -> Platform:
+    return Platform(tenant)
+
+
+@pytest.fixture(scope="module")
+def alice(tenant: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Alice's home on data.demo, through the kernel."""
+    with mounted(tmp_path_factory.mktemp("mounted"), tenant) as place:
+        yield place / "systems" / "data.demo" / "alice"
+
+
+@pytest.fixture
+def there(alice: Path, request: pytest.FixtureRequest) -> Path:
+    """An empty folder on the mount for this test."""
+    folder: Path = alice / "programs" / str(request.node.name)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder on the local disk with what people have: folders, an empty file, odd names, a program, some size."""
+    folder = tmp_path / "here"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "empty folder").mkdir()
+    (folder / "plain.txt").write_text("one\ntwo\nthree\n")
+    (folder / "empty").touch()
+    (folder / "deep" / "odd # % ? 'name'.txt").write_text("odd\n")
+    (folder / "deep" / "ü b+c").write_bytes(bytes(range(256)))
+    (folder / "deep" / "er" / "large.bin").write_bytes(os.urandom(3_000_000))
+    (folder / "program").write_text("#!/bin/sh\necho it runs\n")
+    (folder / "program").chmod(0o755)
+    for path in folder.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return folder
+
+
+def run(*command: str | Path, cwd: Path, feed: str | None = None) -> str:
+    """Run a program to its end; it must succeed. What it wrote."""
+    done = subprocess.run(
+        command, cwd=cwd, env=ENVIRONMENT, input=feed, stdin=None if feed else subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def at_the_platform(platform: Platform, path: Path) -> bytes:
+    """The bytes that the platform itself has of a file under the mount, past every cache of ours."""
+    inside = "/".join(path.parts[path.parts.index("data.demo") + 1 :])
+    return platform.ask("GET", f"/files/v2/media/system/data.demo//{quote(inside)}")
+
+
+def same(one: Path, other: Path) -> bool:
+    """Two trees with the same names and the same bytes."""
+    names = [sorted(path.relative_to(top) for path in top.rglob("*")) for top in (one, other)]
+    return names[0] == names[1] and all(
+        filecmp.cmp(one / name, other / name, shallow=False) for name in names[0] if (one / name).is_file()
+    )
+
+
+def test_cp_takes_a_tree_there_and_back(here: Path, there: Path, tmp_path: Path) -> None:
+    run("cp", "-rp", here, there / "copy", cwd=there)
+    run("diff", "-r", here, there / "copy", cwd=there)
+    run("cp", "-rp", there / "copy", tmp_path / "back", cwd=there)
+    assert same(here, tmp_path / "back")
+    assert (there / "copy" / "plain.txt").stat().st_mtime == 1_600_000_000
+
+
+def test_rsync_takes_a_tree_there_and_finds_nothing_to_do_the_second_time(here: Path, there: Path) -> None:
+    run("rsync", "-a", f"{here}/", f"{there}/copy/", cwd=there)
+    assert same(here, there / "copy")
+    again = run("rsync", "-a", "--itemize-changes", f"{here}/", f"{there}/copy/", cwd=there)
+    assert [line for line in again.splitlines() if line.startswith((">f", "<f", "cd"))] == []
+    (here / "plain.txt").write_text("changed, and longer\n")
+    (here / "empty").unlink()
+    run("rsync", "-a", "--delete", f"{here}/", f"{there}/copy/", cwd=there)
+    assert same(here, there / "copy")
+
+
+def test_tar_packs_and_unpacks_on_the_mount(here: Path, there: Path) -> None:
+    run("tar", "-czf", there / "packed.tgz", "-C", here.parent, "here", cwd=there)
+    run("tar", "-xzf", "packed.tgz", cwd=there)
+    run("tar", "-dzf", "packed.tgz", cwd=there)  # compares names, bytes, sizes, times and modes
+    assert same(here, there / "here")
+
+
+def test_git_keeps_a_repository_on_the_mount(here: Path, there: Path, tmp_path: Path) -> None:
+    def git(*words: str | Path) -> str:
+        return run("git", "-c", "safe.directory=*", "-c", "protocol.file.allow=always", *words, cwd=there / "repo")
+
+    run("cp", "-r", here, there / "repo", cwd=there)
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-q", "-m", "All of it")
+    (there / "repo" / "plain.txt").write_text("one\n2\nthree\n")
+    git("commit", "-q", "-a", "-m", "A change")
+    assert git("status", "--porcelain") == ""
+    assert git("log", "--format=%s").splitlines() == ["A change", "All of it"]
+    git("fsck", "--strict")
+    git("gc", "-q")
+    git("clone", "-q", ".", tmp_path / "clone")
+    git("clone", "-q", "--no-hardlinks", ".", there / "second")
+    git("checkout", "-q", "-b", "other", "HEAD~1")
+    assert (there / "repo" / "plain.txt").read_text() == "one\ntwo\nthree\n"
+    for clone in (tmp_path / "clone", there / "second"):
+        assert (clone / "plain.txt").read_text() == "one\n2\nthree\n"
+
+
+def test_vim_edits_a_file_in_place(platform: Platform, there: Path) -> None:
+    (there / "text").write_text("one\ntwo\n")
+    run("vim", "-Nu", "NONE", "-es", "-c", "%s/two/2/", "-c", "wq", "text", cwd=there)
+    run("vim", "-Nu", "NONE", "-es", "-c", "$put ='three'", "-c", "wq", "text", cwd=there)
+    assert (there / "text").read_text() == "one\n2\nthree\n"
+    assert at_the_platform(platform, there / "text") == b"one\n2\nthree\n"
+    assert [path.name for path in there.iterdir()] == ["text"]
+
+
+def test_sed_replaces_a_file_by_another(platform: Platform, there: Path) -> None:
+    (there / "text").write_text("one\ntwo\n")
+    run("sed", "-i", "s/two/2/", "text", cwd=there)
+    assert at_the_platform(platform, there / "text") == b"one\n2\n"
+    assert [path.name for path in there.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "memory"])
+def test_sqlite_keeps_a_database_on_the_mount(there: Path, tmp_path: Path, mode: str) -> None:
+    commands = f"pragma journal_mode={mode}; create table t(n, s); begin; insert into t values (1, 'ü'); commit;"
+    run("sqlite3", "data.db", commands, cwd=there)
+    run(
+        "sqlite3",
+        "data.db",
+        "update t set n = n + 1; insert into t select n + 1, s from t; delete from t where n = 2;",
+        cwd=there,
+    )
+    assert run("sqlite3", "data.db", "pragma integrity_check; select n, s from t;", cwd=there) == "ok\n3|ü\n"
+    shutil.copy(there / "data.db", tmp_path / "copy.db")
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        assert copy.execute("select n, s from t").fetchall() == [(3, "ü")]
+    copy.close()
+
+
+def test_dd_writes_in_the_middle_and_leaves_the_rest(platform: Platform, there: Path) -> None:
+    (there / "block").write_bytes(b"a" * 1000)
+    run("dd", "of=block", "bs=10", "seek=5", "conv=notrunc", cwd=there, feed="B" * 10)
+    expected = b"a" * 50 + b"B" * 10 + b"a" * 940
+    assert (there / "block").read_bytes() == at_the_platform(platform, there / "block") == expected
+
+
+def test_a_shell_appends_and_overwrites(platform: Platform, there: Path) -> None:
+    run(
+        "sh",
+        "-c",
+        "(echo one; echo two; echo three) > log; echo four >> log; : > empty; cat log log > twice",
+        cwd=there,
+    )
+    assert at_the_platform(platform, there / "log") == b"one\ntwo\nthree\nfour\n"
+    assert at_the_platform(platform, there / "twice") == b"one\ntwo\nthree\nfour\n" * 2
+    assert at_the_platform(platform, there / "empty") == b""
+
+
+def test_make_builds_and_sees_what_is_up_to_date(there: Path) -> None:
+    (there / "Makefile").write_text("out: in\n\tcp in out\n\techo built >> log\n")
+    (there / "in").write_text("text\n")
+    for _ in range(2):
+        run("make", "-s", cwd=there)
+    assert (there / "log").read_text() == "built\n"
+    assert (there / "out").read_text() == "text\n"
+
+
+def test_patch_and_diff_agree(there: Path) -> None:
+    (there / "old").write_text("one\ntwo\n")
+    (there / "new").write_text("one\n2\n")
+    run("sh", "-c", "diff -u old new > change || true; patch -s old change", cwd=there)
+    run("diff", "old", "new", cwd=there)
+
+
+def test_find_and_du_see_every_file_once(here: Path, there: Path) -> None:
+    run("cp", "-r", here, "copy", cwd=there)
+    found = run("find", "copy", "-type", "f", "-printf", "%P %s\\n", cwd=there).splitlines()
+    local = run("find", ".", "-type", "f", "-printf", "%P %s\\n", cwd=here).splitlines()
+    assert sorted(found) == sorted(local)
+    total = int(run("du", "-sb", "--apparent-size", "copy/deep/er/large.bin", cwd=there).split()[0])
+    assert total == 3_000_000
+
+
+def test_a_program_on_the_mount_runs(here: Path, there: Path) -> None:
+    run("cp", "-p", here / "program", "program", cwd=there)
+    assert run("./program", cwd=there) == "it runs\n"
+
+
+def test_tail_follows_the_output_of_a_running_job_to_its_end(platform: Platform, alice: Path) -> None:
+    def status() -> str:
+        return str(platform.call("GET", f"/jobs/v2/{job}/status")["status"])
+
+    parameters = {"lines": 12, "delay": 0.5}
+    request = {"name": "Ticks", "appId": "ticker-1.0", "parameters": parameters, "archive": False}
+    job = platform.call("POST", "/jobs/v2/", request)["id"]
+    output = alice.parents[2] / "jobs" / job / "outputs" / "ticks.out"
+    wait_until(lambda: status() == "RUNNING", timeout=60)
+    wait_until(output.exists, timeout=60)
+    with subprocess.Popen(
+        ["tail", "-n", "+1", "-s", "0.2", "-f", output], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as tail:
+        try:
+            assert tail.stdout is not None
+            lines = [tail.stdout.readline() for _ in range(12)]
+        finally:
+            tail.kill()
+    wait_until(lambda: status() == "FINISHED", timeout=60)
+    assert "".join(lines) == output.read_text()
