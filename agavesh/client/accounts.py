@@ -37,7 +37,10 @@ LOCKED: Final = 30.0  # seconds to wait for another process that writes or renew
 
 @dataclass(frozen=True)
 class Account:
-    """A login: tenant, user, tokens, OAuth client. Times are epoch seconds. `password` lives in memory only."""
+    """A login: tenant, user, tokens, OAuth client. Times are epoch seconds.
+
+    Two fields are not of the login and never written: the password, and the folder that the account is kept in.
+    """
 
     url: str
     username: str | None = None
@@ -51,6 +54,7 @@ class Account:
     client_name: str | None = None
     ca_cert: str | None = None
     password: str | None = field(default=None, repr=False, compare=False)
+    kept_in: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", clean_url(self.url))
@@ -131,7 +135,8 @@ class Accounts:
             current = shared[0].key
         for account in [*shared, *self._read_sessions()]:
             found[account.key] = _newer(found.get(account.key), account)
-        return sorted(found.values(), key=lambda account: account.key != current)
+        kept = [dataclasses.replace(account, kept_in=str(self.folder)) for account in found.values()]
+        return sorted(kept, key=lambda account: account.key != current)
 
     def find(self, url: str | None = None, username: str | None = None) -> Account | None:
         """The account of this tenant and user, the current one where that leaves a choice. None if there is none."""
@@ -340,12 +345,12 @@ def _same_place(url: str | None, other: str | None) -> bool:
 # ours: the fields of Account, no password
 def _to_ours(account: Account) -> dict[str, Any]:
     record = dataclasses.asdict(account)
-    del record["password"]
+    del record["password"], record["kept_in"]
     return {name: value for name, value in record.items() if value is not None}
 
 
 def _from_ours(record: Any) -> Account | None:
-    names = {field.name for field in dataclasses.fields(Account)} - {"password"}
+    names = {field.name for field in dataclasses.fields(Account)} - {"password", "kept_in"}
     with suppress(TypeError, BadArgument, AttributeError):
         return Account(**{name: value for name, value in record.items() if name in names})
     return None

@@ -92,6 +92,12 @@ class Auth:
         account = await self._renewed(token)
         return f"Bearer {account.access_token}"
 
+    async def renew(self) -> None:
+        """New tokens, now. NotSignedIn where they cannot be had."""
+        if not self._renewable(self.account):
+            raise _no_client(self.account)
+        await self._renewed(self.account.access_token)
+
     def was_no_cure(self) -> None:
         """A new token was refused like the old one: it is a matter of permission, so spare the next token."""
         self._no_cure_until = trio.current_time() + FUTILE

@@ -8,7 +8,6 @@ What can be asked is declared in `agavesh.api`; what happens on the way is the t
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self, TypeVar
@@ -23,7 +22,7 @@ from agavesh.api.services.meta import Meta
 from agavesh.api.services.notifications import Notifications
 from agavesh.api.services.profiles import Profiles
 from agavesh.api.services.systems import Systems
-from agavesh.client.accounts import Account, Accounts, cache_folder, chosen
+from agavesh.client.accounts import Account, Accounts, chosen
 from agavesh.client.answers import SIGN_IN
 from agavesh.client.arguments import raw_ask
 from agavesh.client.errors import NotSignedIn
@@ -74,8 +73,9 @@ class Agave:
         accounts: Accounts | None = None,
         deadline: float = DEADLINE,
     ) -> None:
-        self._accounts = accounts or Accounts(cache_folder(os.environ))
-        self._account = account or chosen(
+        if accounts is None:
+            accounts = Accounts(account.kept_in if account else None)
+        account = account or chosen(
             url,
             token=token,
             username=username,
@@ -83,11 +83,11 @@ class Agave:
             api_key=api_key,
             api_secret=api_secret,
             refresh_token=refresh_token,
-            accounts=self._accounts,
+            accounts=accounts,
         )
-        if self._account is None:
+        if account is None:
             raise NotSignedIn("no account, and no URL of a tenant", hint=SIGN_IN)
-        self._transport = Transport(self._account, self._accounts, deadline=deadline, verify=verify)
+        self._transport = Transport(account, accounts, deadline=deadline, verify=verify)
         self._paging = Paging()
         call = self._transport
         self.actors, self.apps, self.clients = Actors(call), Apps(call), Clients(call)
@@ -118,6 +118,14 @@ class Agave:
     async def aclose(self) -> None:
         """End every connection."""
         await self._transport.aclose()
+
+    async def sign_in(self) -> None:
+        """Have a token that is good for a while. NotSignedIn if there is no way to one."""
+        await self._transport.auth.bearer()
+
+    async def renew(self) -> None:
+        """Get new tokens now, whatever the old ones are good for. NotSignedIn if the platform refuses."""
+        await self._transport.auth.renew()
 
     async def raw(
         self,

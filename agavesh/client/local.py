@@ -1,0 +1,247 @@
+"""The embedded tenant of this user on this machine: found if it runs, started if it does not.
+
+It is a child program, never an import, and outlives whoever started it; it ends by itself when long idle. Before it is
+sent any secret it proves, by a keyed answer to a nonce, that it holds the key in its `tenant.json`: a stranger who got
+hold of its port cannot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import uniform
+from typing import Any, Final
+
+import msgspec
+import trio
+from platformdirs import user_state_path
+
+import agavesh
+from agavesh.client.accounts import Account, Accounts
+from agavesh.client.client import Agave
+from agavesh.client.errors import AgaveError, Unreachable, Untrusted
+
+START: Final = 60.0  # seconds until a started tenant must answer; the first start lays out the demonstration data
+PROVE: Final = 3.0  # seconds for one proof
+IDLE: Final = 4 * 3600  # seconds without a request or a job after which the tenant ends
+
+
+class _User(msgspec.Struct):
+    username: str
+    password: str
+
+
+class _Client(msgspec.Struct):
+    key: str
+    secret: str
+
+
+class Card(msgspec.Struct):
+    """What `tenant.json` says of a running tenant."""
+
+    url: str
+    pid: int
+    users: list[_User]
+    client: _Client
+    key: str
+    tenant: str | None = None
+    ca_cert: str | None = None
+
+
+def local_root() -> Path:
+    """The folder of this user's tenant: in the state folder, under the name of this host, as homes may be shared."""
+    host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "here"
+    return user_state_path("agavesh") / host / "tenant"
+
+
+async def local_account(
+    root: Path | None = None, *, notice: Callable[[str], None] | None = None, idle: float = IDLE
+) -> Account:
+    """An account of the embedded tenant's first user, signed in. The tenant is started if it does not answer.
+
+    `notice` is told, in one sentence, that this tenant is what is used. Unreachable if it cannot be started,
+    Untrusted if what answers in its place is something else.
+    """
+    root = root or local_root()
+    card = await answering(root)
+    if card is None:
+        async with _starting(root):
+            card = await answering(root)
+            if card is None:
+                card = await _start(root, idle)
+    if notice is not None:
+        notice(f'no account: using the tenant on this machine, {card.url} ("agavesh login" for another)')
+    return await _account(card, root)
+
+
+async def answering(root: Path) -> Card | None:
+    """The card of the tenant in `root`, if it runs and has proved itself just now. Starts nothing."""
+    try:
+        card = await trio.to_thread.run_sync(read_card, root)
+    except FileNotFoundError:
+        return None
+    if not _alive(card.pid):
+        return None
+    try:
+        await _prove(card)
+    except Untrusted:
+        raise
+    except AgaveError:
+        return None
+    return card
+
+
+def read_card(root: Path) -> Card:
+    """`tenant.json` in `root`. FileNotFoundError without one; Untrusted if others could have written or read it."""
+    path = root / "tenant.json"
+    with path.open("rb") as file:
+        state = os.fstat(file.fileno())
+        if state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) & 0o077:
+            raise Untrusted(f"{path} is open to other users", hint="its owner should be you, its mode 0600")
+        try:
+            return msgspec.json.decode(file.read(), type=Card)
+        except msgspec.DecodeError as reason:
+            raise Untrusted(f"{path} is damaged: {reason}", hint="stop the tenant and remove the file") from reason
+
+
+async def _prove(card: Card) -> None:
+    """Ask for the keyed answer to a fresh nonce. Untrusted if it is wrong."""
+    nonce = secrets.token_bytes(32)
+    async with _stranger(card) as agave:
+        with agave.within(PROVE):
+            answer = await agave.raw("GET", "/prove", params={"nonce": nonce.hex()})
+    try:
+        wanted = hmac.new(bytes.fromhex(card.key), nonce, hashlib.sha256).hexdigest()
+        given = msgspec.json.decode(answer.body, type=dict[str, Any]).get("proof")
+    except (msgspec.DecodeError, ValueError):
+        given = wanted = None
+    if not isinstance(given, str) or not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
+        raise Untrusted(
+            f"what answers at {card.url} is not the tenant that was started there",
+            hint="`agavesh tenant stop`, then try again",
+        )
+
+
+def _stranger(card: Card) -> Agave:
+    """A client without any credential."""
+    return Agave(account=Account(card.url, ca_cert=card.ca_cert))
+
+
+async def _account(card: Card, root: Path) -> Account:
+    """An account of the first user, kept beside the tenant, so that every program uses one token."""
+    user, accounts = card.users[0], Accounts(root.parent)
+    account = Account(
+        card.url,
+        user.username,
+        api_key=card.client.key,
+        api_secret=card.client.secret,
+        tenant_id=card.tenant,
+        ca_cert=card.ca_cert,
+        password=user.password,
+        kept_in=str(root.parent),
+    )
+    saved = accounts.get(account.key)
+    if saved is not None and saved.api_key == account.api_key:
+        account = account.with_tokens(saved)
+    async with Agave(account=account) as agave:
+        await agave.sign_in()
+        account = agave.account
+    if saved is None or saved.access_token != account.access_token:
+        accounts.save(account)
+    return account
+
+
+@asynccontextmanager
+async def _starting(root: Path) -> AsyncIterator[None]:
+    """One starter at a time."""
+    lock = await trio.to_thread.run_sync(_lock_file, root.parent)
+    try:
+        ends = trio.current_time() + START
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if trio.current_time() > ends:
+                    raise Unreachable(
+                        "another program has been starting the tenant for too long", hint="try again"
+                    ) from None
+                await trio.sleep(uniform(0.02, 0.1))
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock_file(folder: Path) -> int:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(folder / ".starting.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+async def _start(root: Path, idle: float) -> Card:
+    """Start the tenant and wait until it has proved itself."""
+    log = root.parent / "tenant.log"
+    child = await trio.to_thread.run_sync(_spawn, root, log, idle)
+    with trio.move_on_after(START):
+        while child.poll() is None:
+            try:
+                card = await answering(root)
+            except Untrusted:
+                card = None  # half-way: its predecessor's card, or a stranger on its port
+            if card is not None and card.pid == child.pid:
+                # it is to outlive us; a thread that may be left behind takes its exit code, if it ends first
+                threading.Thread(target=child.wait, name="tenant", daemon=True).start()
+                return card
+            await trio.sleep(0.05)
+        raise Unreachable(
+            f"the tenant on this machine ended at once (code {child.returncode}): {_last_line(log)}", hint=f"see {log}"
+        )
+    child.terminate()
+    await trio.to_thread.run_sync(child.wait)
+    raise Unreachable(f"the tenant on this machine did not start within {START:.0f} s", hint=f"see {log}")
+
+
+def _spawn(root: Path, log: Path, idle: float) -> subprocess.Popen[bytes]:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    words = ["tenant", "serve", "--root", str(root), "--demo", "--idle", str(int(idle))]
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # our own copy of the package must be found from there too, installed or not
+    places = [str(Path(agavesh.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "agavesh", *words],
+            cwd=root,  # not where the user stands: that may be a mount which should be unmounted one day
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            start_new_session=True,
+        )
+    finally:
+        os.close(handle)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else "it said nothing"
