@@ -26,6 +26,7 @@ from agavesh.tenant import envelope, handlers, search
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Handler, Refusal, Result, Route
+from agavesh.tenant.disk import storage_trouble
 from agavesh.tenant.faults import Cut
 from agavesh.tenant.routes import Routes, Unreadable
 from agavesh.tenant.state import Tenant
@@ -171,7 +172,8 @@ class App:
             arguments[name] = read(query.get(name))
         if endpoint.has_body:
             arguments["body"] = await body_of(request)
-        return rendered(await endpoint.handler(ctx, **arguments), query)
+        with storage_trouble():
+            return rendered(await endpoint.handler(ctx, **arguments), query)
 
     async def _sign_in(self, how: str, ctx: Context, accept: str) -> Response | None:
         """Who is calling; a fault of the gateway if that is not to be known."""

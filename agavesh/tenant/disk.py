@@ -7,8 +7,11 @@ Processes of jobs run as the same user as the tenant: this keeps requests in the
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from agavesh.tenant.context import Refusal
@@ -48,6 +51,17 @@ def ancestors(path: str) -> list[str]:
         path = parent_of(path)
         found.append(path)
     return found
+
+
+@contextlib.contextmanager
+def storage_trouble() -> Iterator[None]:
+    """What the disk says, as the platform would: a Refusal for every OSError."""
+    try:
+        yield
+    except OSError as problem:
+        status = {errno.ENOENT: 404, errno.ENOTDIR: 404, errno.EACCES: 403, errno.EPERM: 403, errno.ELOOP: 400,
+                  errno.ENAMETOOLONG: 400, errno.EEXIST: 400, errno.EISDIR: 400}.get(problem.errno or 0, 502)  # fmt: skip
+        raise Refusal(status, f"The storage failed: {problem.strerror}") from None
 
 
 class Disk:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -59,7 +60,7 @@ class Files:
         )
         roles = dict(rows)
         if system.get("public"):
-            return max(roles.get(user, "NONE"), roles.get("world", "USER"), key=ROLES.index)
+            return str(max(roles.get(user, "NONE"), roles.get("world", "USER"), key=ROLES.index))
         return str(roles.get(user, "NONE"))
 
     def has_role(self, system: dict[str, Any], user: str, least: str) -> bool:
@@ -141,21 +142,47 @@ class Files:
 
     def in_home(self, system: dict[str, Any], user: str, path: str) -> bool:
         """Whether a path is the user's home on a public system, or below it."""
-        home = normal(f"{self.home(system)}/{user}")
+        home = self._own_home(system, user)
         return path == home or path.startswith(home + "/")
 
-    def _granted(self, place: Place, user: str) -> Pem:
+    def is_home(self, place: Place, user: str) -> bool:
+        """Whether a place is the user's home on a public system, or the home of a private one."""
+        home = self._own_home(place.system, user) if place.system.get("public") else self.home(place.system)
+        return place.path == home
+
+    def _own_home(self, system: dict[str, Any], user: str) -> str:
+        return normal(f"{self.home(system)}/{user}")
+
+    def inherited(self, folder: Place, user: str) -> Pem:
+        """What the user may do with a file in the folder that nothing special is known of."""
+        return self.rights(folder.on(folder.path.rstrip("/") + "/\0"), user)
+
+    def special_below(self, folder: Place, user: str) -> set[str]:
+        """The paths in and below a folder that may have other rights than `inherited`."""
+        base = folder.path.rstrip("/")
+        rows = self._tenant.store.sql(
+            "select distinct path from files left join grants using (uuid) where system = ? and path > ? and path < ?"
+            " and (owner = ? or username in (?, ?, ?))",
+            folder.system_id, base + "/", base + "0", user, user, *EVERYBODY,
+        )  # fmt: skip
+        return {path for (path,) in rows} | {self._own_home(folder.system, user)}
+
+    def granted_to(self, place: Place, name: str) -> Pem:
+        """What the nearest grants let one name do, whoever owns the file."""
+        return self._granted(place, "", (name,))
+
+    def _granted(self, place: Place, user: str, names: tuple[str, ...] | None = None) -> Pem:
+        names = names or (user, *EVERYBODY)
         above = ancestors(place.path)
-        marks = ",".join("?" * len(above))
         rows = self._tenant.store.sql(
             "select path, owner, username, bits, recursive from files left join grants using (uuid)"
-            f" where system = ? and path in ({marks}) and (owner = ? or username in (?, ?, ?))",
-            place.system_id, *above, user, user, *EVERYBODY,
+            f" where system = ? and path in ({_marks(above)}) and (owner = ? or username in ({_marks(names)}))",
+            place.system_id, *above, user, *names,
         )  # fmt: skip
         if any(owner == user and path == place.path for path, owner, *_ in rows):
             return Pem.ALL
         bits = Pem.NONE
-        for name in (user, *EVERYBODY):  # each name's nearest grant decides for that name
+        for name in names:  # each name's nearest grant decides for that name
             for path in above:
                 near = [row for row in rows if row[0] == path and row[2] == name and (row[4] or path == place.path)]
                 if near:
@@ -210,6 +237,15 @@ class Files:
                 source.path + "/", source.path + "0",
             )  # fmt: skip
 
+    def forget_grants(self, place: Place, user: str | None = None) -> None:
+        """Take away what was granted below a path, to one user or to all."""
+        base = place.path.rstrip("/")
+        self._tenant.store.sql(
+            "delete from grants where (?4 is null or username = ?4) and uuid in"
+            " (select uuid from files where system = ?1 and path > ?2 and path < ?3)",
+            place.system_id, base + "/", base + "0", user,
+        )  # fmt: skip
+
     def removed(self, place: Place) -> bool:
         """Drop the records of a path and of all below it, with their grants and history; whether there was one."""
         below = (place.system_id, place.path, place.path.rstrip("/") + "/", place.path.rstrip("/") + "0")
@@ -222,3 +258,7 @@ class Files:
                 "delete from files where system = ? and (path = ? or (path > ? and path < ?))", *below
             )
         return found
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))

@@ -13,6 +13,8 @@ from agavesh.tenant.auth import LIFETIME, Auth
 from agavesh.tenant.disk import Disk
 from agavesh.tenant.faults import Faults
 from agavesh.tenant.files import Files
+from agavesh.tenant.listing import Listings
+from agavesh.tenant.staging import Staging
 from agavesh.tenant.store import Store
 
 NAME = "embedded"
@@ -40,10 +42,12 @@ class Tenant:
         self.faults_by_http = faults_by_http
         self.files = Files(self)
         self.awake: set[str] = set()
+        self.listings = Listings()
         self.staging = root / "staging"
         self.trash = root / "trash"
         for folder in (self.staging, self.trash, root / "systems"):
             folder.mkdir(exist_ok=True, mode=0o700)
+        self.arrivals = Staging(self)
         self._disks: dict[tuple[str, str], Disk] = {}
         self.secrets = Secrets.of(root / "secrets.json")
 

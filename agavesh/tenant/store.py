@@ -39,8 +39,8 @@ create table if not exists files (
     system text not null, path text not null, uuid text not null unique, owner text not null, created real not null,
     primary key (system, path));
 create table if not exists stagings (
-    uuid text primary key, system text not null, path text not null, username text not null, source text not null,
-    temporary text not null, started real not null);
+    temporary text primary key, uuid text not null, username text not null, source text not null,
+    fetched integer not null);
 create table if not exists users (username text primary key, password text not null, admin integer not null);
 create table if not exists clients (
     owner text not null, name text not null, key text not null unique, secret text not null, body blob not null,
