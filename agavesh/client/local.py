@@ -29,7 +29,7 @@ import trio
 from platformdirs import user_state_path
 
 import agavesh
-from agavesh.client.accounts import Account, Accounts
+from agavesh.client.accounts import Account, Accounts, find_account
 from agavesh.client.client import Agave
 from agavesh.client.errors import AgaveError, Unreachable, Untrusted
 
@@ -84,6 +84,11 @@ async def local_account(
     if notice is not None:
         notice(f'no account: using the tenant on this machine, {card.url} ("agavesh login" for another)')
     return await _account(card, root)
+
+
+async def current_account(*, notice: Callable[[str], None] | None = None) -> Account:
+    """The account that is configured anywhere, else that of the embedded tenant, of which `notice` is told."""
+    return find_account() or await local_account(notice=notice)
 
 
 async def answering(root: Path) -> Card | None:

@@ -237,7 +237,7 @@ class SystemStorage(Storage):
     async def mkdir(self, path: str) -> None:
         folder, name = _split(path)
         try:
-            await self._manage(folder, action="mkdir", path=name)
+            await self._manage(folder, "mkdir", name)
         except BadRequest:
             if not (await self.stat(path)).is_dir:
                 raise AlreadyThere(f"{path} on {self.owner} is there already, and is a file") from None
@@ -246,9 +246,9 @@ class SystemStorage(Storage):
         (from_folder, _), (to_folder, name) = _split(source), _split(target)
         try:
             if from_folder == to_folder:
-                await self._manage(source, action="rename", path=name)
+                await self._manage(source, "rename", name)
             else:
-                await self._manage(source, action="move", path=target)
+                await self._manage(source, "move", target)
         except BadRequest:
             # wire: that the target exists is told by a text alone
             try:
@@ -260,15 +260,15 @@ class SystemStorage(Storage):
             raise
 
     async def copy(self, source: str, target: str) -> None:
-        await self._manage(source, action="copy", path=target)
+        await self._manage(source, "copy", target)
 
     async def remove(self, path: str) -> None:
         if not path.strip("/"):
             raise BadArgument(f"the root of {self.owner} can't be removed", hint="name a file or folder in it")
         await self.agave.files.delete(systemId=self.owner, filePath=path)
 
-    async def _manage(self, path: str, **body: str) -> None:
-        await self.agave.files.manage(systemId=self.owner, filePath=path, body=body)
+    async def _manage(self, at: str, action: str, path: str) -> None:
+        await self.agave.files.manage(systemId=self.owner, filePath=at, body={"action": action, "path": path})
 
     async def home(self) -> str:
         """The user's home, from the root. On a public system each user has one below the system's."""

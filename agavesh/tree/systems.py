@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agavesh.api.models.systems import SystemSummary
 from agavesh.client.client import Agave
 from agavesh.client.storage import EXECUTE, READ, WRITE, Entry, SystemStorage
-from agavesh.tree.listing import FRESH, ListingCache
+from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node
 from agavesh.tree.storage import StorageDirectory
 
@@ -48,14 +48,12 @@ class Systems(Directory):
         entry = Entry(system.id, "dir", 0, changed, READ | WRITE | EXECUTE)
         path = f"{self.path}/{system.id}"
         storage = SystemStorage(self.agave, system.id)
-        return SystemRoot(path, entry, storage, self.listings, "/", FRESH, False, self.agave)
+        return SystemRoot(path, entry, storage, self.listings, "/")
 
 
 @dataclass(frozen=True)
 class SystemRoot(StorageDirectory):
     """`/systems/<id>`: a system from its root. `~`, which is not listed, is a link to the user's home."""
-
-    agave: Agave
 
     async def lookup(self, name: str) -> Node:
         return await self.home() if name == HOME else await super().lookup(name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agavesh.client.accounts import Account
 from agavesh.client.client import Agave
 from agavesh.client.errors import BadArgument, NotFound, WrongKind
+from agavesh.client.local import current_account
 from agavesh.client.path import RemotePath, parse_uri
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.listing import ListingCache, open_listings
@@ -68,7 +69,11 @@ class Workspace:
 
 
 @asynccontextmanager
-async def open_workspace(account: Account | None = None) -> AsyncIterator[Workspace]:
-    """The workspace of `account`, or of the one that `find_account` finds. Asks the platform nothing yet."""
+async def open_workspace(
+    account: Account | None = None, *, notice: Callable[[str], None] | None = None
+) -> AsyncIterator[Workspace]:
+    """The workspace of `account`, or of the one that is configured, or of the embedded tenant, as `notice` is told."""
+    if account is None:
+        account = await current_account(notice=notice)
     async with Agave(account=account) as agave, open_listings() as listings:
         yield Workspace(agave, listings, make_root(agave, listings))
