@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -113,9 +113,13 @@ class Storage:
         headers = {}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        async with self._download(path, headers) as download:
-            if download.status == 416:
-                raise Changed(f"{path} on {self.owner} is shorter than it was", hint="list it again and read anew")
+        async with AsyncExitStack() as stack:
+            try:
+                download = await stack.enter_async_context(self._download(path, headers))
+            except BadRequest as refusal:
+                if refusal.status != 416:
+                    raise
+                raise Changed(f"{path} on {self.owner} is shorter than it was", hint="list it and read anew") from None
             begins, size = 0, download.size
             if download.status == 206:
                 begins, size = _content_range(download.headers.get("content-range", ""), start)
