@@ -126,7 +126,7 @@ class Accounts:
         own = self._read_own()
         found: dict[str, Account] = {}
         current = own.get("current")
-        for record in own.get("accounts", {}).values():
+        for record in own["accounts"].values():
             account = _from_ours(record)
             if account is not None:
                 found[account.key] = account
@@ -156,7 +156,7 @@ class Accounts:
         """Keep the account, as the current one if asked to."""
         with self._writing():
             own = self._read_own()
-            own.setdefault("accounts", {})[account.key] = _to_ours(account)
+            own["accounts"][account.key] = _to_ours(account)
             if current or own.get("current") is None:
                 own["current"] = account.key
             _write(self._own, own)
@@ -167,7 +167,7 @@ class Accounts:
         """Keep new tokens of an account that is saved already, here or by AgavePy. False if it is saved nowhere."""
         with self._writing():
             own = self._read_own()
-            saved = own.get("accounts", {})
+            saved = own["accounts"]
             known = account.key in saved
             if known:
                 saved[account.key] = _to_ours(account)
@@ -178,17 +178,19 @@ class Accounts:
             return known
 
     def forget(self, account: Account) -> None:
-        """Drop the account from our file, and its tokens from `current`."""
+        """Drop the account here and from `current`. Sessions in `config.json` are AgavePy's to drop."""
         with self._writing():
             own = self._read_own()
-            own.get("accounts", {}).pop(account.key, None)
+            own["accounts"].pop(account.key, None)
             if own.get("current") == account.key:
-                own["current"] = next(iter(own.get("accounts", {})), None)
+                own["current"] = next(iter(own["accounts"]), None)
             _write(self._own, own)
-            if any(_is(account, record) for record in self._read_shared()):
-                self._write_shared(
-                    dataclasses.replace(account, access_token="", refresh_token="", created_at=0, expires_in=0)
-                )
+            held = self._read_shared()
+            left = [record for record in held if not _is(account, record)]
+            if left:
+                _write(self._shared, left if len(held) > 1 else left[0])
+            elif held:
+                self._shared.resolve().unlink(missing_ok=True)
 
     @asynccontextmanager
     async def renewing(self, account: Account) -> AsyncIterator[None]:
@@ -226,8 +228,12 @@ class Accounts:
     # the files
 
     def _read_own(self) -> dict[str, Any]:
+        """Our own file's content, whatever the file holds: `accounts` by key, and the key of the `current` one."""
         held = _read(self._own)
-        return held if isinstance(held, dict) else {}
+        own = held if isinstance(held, dict) else {}
+        if not isinstance(own.get("accounts"), dict):
+            own["accounts"] = {}
+        return own
 
     def _read_shared(self) -> list[dict[str, Any]]:
         """The records of `current`: older command lines write one object, AgavePy may write a list."""

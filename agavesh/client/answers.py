@@ -217,7 +217,7 @@ _STATUS: Final[dict[int, tuple[type[AgaveError], str]]] = {
     503: (Busy, "try again in a while"),
     504: (TimedOut, "the platform was too slow; what was asked may still be done"),
 }
-_GONE = re.compile(r"does not exist|no such file|\bno \w+ (?:\w+ )?found\b|\bnot found\b", re.I)
+_GONE = re.compile(r"does not exist|no such file|\bno (?!content\b)\w+ (?:\w+ )?found\b|\bnot found\b", re.I)
 _TAKEN = re.compile(r"already exist", re.I)
 _FOLDER = re.compile(r"directory downloads? not supported", re.I)
 
