@@ -68,7 +68,7 @@ def token(agave: Any, tenant: Facts) -> Facts:
     # the first token died with the refresh: AgavePy meets a fault of the gateway, refreshes, and asks once more
     agave._token = first
     agave.refresh_aris()
-    facts["user"] = agave.profiles.get().username
+    facts["user"] = agave.profiles.get()["username"]
     facts["mended"] = agave._token != first
     return facts
 
@@ -81,46 +81,46 @@ def systems(agave: Any, tenant: Facts) -> Facts:
             "auth": {"type": "LOCAL"},
         },
     }  # fmt: skip
-    facts: Facts = {"ids": [one.id for one in agave.systems.list()]}
-    facts["storage"] = [one.id for one in agave.systems.list(type="STORAGE")]
+    facts: Facts = {"ids": [one["id"] for one in agave.systems.list()]}
+    facts["storage"] = [one["id"] for one in agave.systems.list(type="STORAGE")]
     facts["one page"] = len(agave.systems.list(limit=1))
     facts["system"] = {key: agave.systems.get(systemId=SYSTEM)[key] for key in ("id", "type", "public")}
-    facts["added"] = agave.systems.add(body=own).id
-    facts["renamed"] = agave.systems.update(systemId=own["id"], body=own | {"name": "still its own"}).name
+    facts["added"] = agave.systems.add(body=own)["id"]
+    facts["renamed"] = agave.systems.update(systemId=own["id"], body=own | {"name": "still its own"})["name"]
     agave.systems.updateRole(systemId=own["id"], body={"username": "bob", "role": "USER"})
-    facts["roles"] = sorted((one.username, one.role) for one in agave.systems.listRoles(systemId=own["id"]))
+    facts["roles"] = sorted((one["username"], one["role"]) for one in agave.systems.listRoles(systemId=own["id"]))
     agave.systems.deleteRoleForUser(systemId=own["id"], username="bob")
-    facts["roles left"] = [one.username for one in agave.systems.listRoles(systemId=own["id"])]
+    facts["roles left"] = [one["username"] for one in agave.systems.listRoles(systemId=own["id"])]
     agave.systems.delete(systemId=own["id"])
-    facts["gone"] = own["id"] not in [one.id for one in agave.systems.list()]
+    facts["gone"] = own["id"] not in [one["id"] for one in agave.systems.list()]
     facts["unknown"] = status_of(agave.systems.get, systemId="no.such.system")
     return facts
 
 
 def files(agave: Any, tenant: Facts) -> Facts:
     def names(path: str) -> list[str]:
-        return sorted(one.name for one in agave.files.list(systemId=SYSTEM, filePath=path))
+        return sorted(one["name"] for one in agave.files.list(systemId=SYSTEM, filePath=path))
 
     def settled(path: str) -> bool:
-        events = [one.status for one in agave.files.getHistory(systemId=SYSTEM, filePath=path)]
+        events = [one["status"] for one in agave.files.getHistory(systemId=SYSTEM, filePath=path)]
         return "STAGING_COMPLETED" in events
 
     facts: Facts = {}
     manage, there = agave.files.manage, {"systemId": SYSTEM}
-    facts["made"] = manage(**there, filePath="/alice", body={"action": "mkdir", "path": "agave py"}).path
+    facts["made"] = manage(**there, filePath="/alice", body={"action": "mkdir", "path": "agave py"})["path"]
     local = Path(sys.argv[2]).with_name(NAME)
     local.write_bytes(CONTENT)
     with local.open("rb") as file:
-        facts["uploaded"] = agave.files.importData(**there, filePath=FOLDER, fileToUpload=file).name
+        facts["uploaded"] = agave.files.importData(**there, filePath=FOLDER, fileToUpload=file)["name"]
     awaited(lambda: settled(f"{FOLDER}/{NAME}"))
     facts["names"] = names(FOLDER)
-    entry = next(one for one in agave.files.list(**there, filePath=FOLDER) if one.name == NAME)
+    entry = next(one for one in agave.files.list(**there, filePath=FOLDER) if one["name"] == NAME)
     facts["entry"] = {key: entry[key] for key in ("path", "length", "type", "system")}
-    facts["dated"] = type(entry.lastModified).__name__
+    facts["dated"] = type(entry["lastModified"]).__name__
     facts["same bytes"] = agave.files.download(**there, filePath=f"{FOLDER}/{NAME}").content == CONTENT
     part = agave.files.download(**there, filePath=f"{FOLDER}/{NAME}", headers={"Range": "bytes=4-7"})
     facts["part"] = [part.status_code, part.content.decode()]
-    url = agave.files.list(**there, filePath=f"{FOLDER}/{NAME}")[0]._links["self"]["href"]
+    url = agave.files.list(**there, filePath=f"{FOLDER}/{NAME}")[0]["_links"]["self"]["href"]
     facts["link"] = requests.get(
         url, headers={"Authorization": f"Bearer {agave._token}"}, verify=tenant["ca_cert"], timeout=30
     ).content == CONTENT  # fmt: skip
@@ -137,13 +137,14 @@ def files(agave: Any, tenant: Facts) -> Facts:
     facts["imported"] = agave.files.download(**there, filePath=f"{FOLDER}/imported.txt").content == CONTENT
     agave.download_uri(source, str(local))
     facts["by uri"] = local.read_bytes() == CONTENT
-    facts["from home"] = sorted(one.name for one in agave.files.list(**there, filePath="agave py"))
-    facts["default system"] = sorted(one.name for one in agave.files.listOnDefaultSystem(filePath=FOLDER))
+    facts["from home"] = sorted(one["name"] for one in agave.files.list(**there, filePath="agave py"))
+    facts["default system"] = sorted(one["name"] for one in agave.files.listOnDefaultSystem(filePath=FOLDER))
     facts["slices"] = [
-        [one.name for one in agave.files.list(**there, filePath=FOLDER, limit=2, offset=offset)] for offset in (0, 2, 4)
+        [one["name"] for one in agave.files.list(**there, filePath=FOLDER, limit=2, offset=offset)]
+        for offset in (0, 2, 4)
     ]
     facts["permissions"] = permissions(agave, f"{FOLDER}/moved.txt")
-    facts["history"] = [one.status for one in agave.files.getHistory(**there, filePath=f"{FOLDER}/moved.txt")]
+    facts["history"] = [one["status"] for one in agave.files.getHistory(**there, filePath=f"{FOLDER}/moved.txt")]
     agave.files.delete(**there, filePath=f"{FOLDER}/moved.txt")
     facts["deleted"] = status_of(agave.files.download, **there, filePath=f"{FOLDER}/moved.txt")
     facts["left"] = names(FOLDER)
@@ -168,13 +169,13 @@ def permissions(agave: Any, path: str) -> Facts:
 
 
 def apps(agave: Any, tenant: Facts) -> Facts:
-    facts: Facts = {"ids": sorted(one.id for one in agave.apps.list())}
+    facts: Facts = {"ids": sorted(one["id"] for one in agave.apps.list())}
     quick = agave.apps.get(appId="wordcount-1.0")
     facts["quick"] = {key: quick[key] for key in ("id", "name", "version", "executionSystem", "isPublic")}
-    facts["inputs"] = [one["id"] for one in quick.inputs]
-    facts["by name"] = [one.id for one in agave.apps.listByName(name="wordcount")]
-    facts["by system"] = sorted(one.id for one in agave.apps.listBySystemId(systemId="run.demo"))
-    facts["searched"] = [one.id for one in agave.apps.list(search={"name.like": "word*"})]
+    facts["inputs"] = [one["id"] for one in quick["inputs"]]
+    facts["by name"] = [one["id"] for one in agave.apps.listByName(name="wordcount")]
+    facts["by system"] = sorted(one["id"] for one in agave.apps.listBySystemId(systemId="run.demo"))
+    facts["searched"] = [one["id"] for one in agave.apps.list(search={"name.like": "word*"})]
     facts["filtered"] = agave.apps.list(search={"id": "wordcount-1.0"}, filter="id,version")
     facts["unknown"] = status_of(agave.apps.get, appId="nothing-1.0")
     return facts
@@ -182,58 +183,60 @@ def apps(agave: Any, tenant: Facts) -> Facts:
 
 def jobs(agave: Any, tenant: Facts) -> Facts:
     def status(job: Any) -> str:
-        return str(agave.jobs.getStatus(jobId=job.id).status)
+        return str(agave.jobs.getStatus(jobId=job["id"])["status"])
 
     there = {"systemId": SYSTEM}
     text = Path(sys.argv[2]).with_name("words.txt")
     text.write_text("three little words\n")
     with text.open("rb") as file:
         agave.files.importData(**there, filePath="/alice", fileToUpload=file)
-    awaited(lambda: "words.txt" in [one.name for one in agave.files.list(**there, filePath="/alice")])
+    awaited(lambda: "words.txt" in [one["name"] for one in agave.files.list(**there, filePath="/alice")])
     request = {"name": "Count them", "appId": "wordcount-1.0", "inputs": {"text": f"agave://{SYSTEM}//alice/words.txt"}}
     job = agave.jobs.submit(body=request)
     facts: Facts = {"submitted": {key: job[key] for key in ("name", "appId", "status")}}
     facts["end"] = awaited(lambda: status(job) in FINAL and status(job))
-    record = agave.jobs.get(jobId=job.id)
+    record = agave.jobs.get(jobId=job["id"])
     facts["message"] = record.get("message")
     facts["times"] = [type(record[key]).__name__ for key in ("created", "endTime")]
-    facts["history"] = [one.status for one in agave.jobs.getHistory(jobId=job.id)]
-    facts["listed"] = job.id in [one.id for one in agave.jobs.list()]
-    facts["searched"] = [one.id for one in agave.jobs.search(attribute="name", value="Count them")] == [job.id]
-    outputs = agave.jobs.listOutputs(jobId=job.id, filePath="/")
-    facts["outputs"] = sorted(one.name for one in outputs)
+    facts["history"] = [one["status"] for one in agave.jobs.getHistory(jobId=job["id"])]
+    facts["listed"] = job["id"] in [one["id"] for one in agave.jobs.list()]
+    facts["searched"] = [one["id"] for one in agave.jobs.search(attribute="name", value="Count them")] == [job["id"]]
+    outputs = agave.jobs.listOutputs(jobId=job["id"], filePath="/")
+    facts["outputs"] = sorted(one["name"] for one in outputs)
     # downloadOutput decodes every answer as JSON; AgavePy's users take download_uri
     found = text.with_name("output")
-    agave.download_uri(f"{tenant['url']}/jobs/v2/{job.id}/outputs/media/wordcount.txt", str(found))
+    agave.download_uri(f"{tenant['url']}/jobs/v2/{job['id']}/outputs/media/wordcount.txt", str(found))
     facts["output"] = found.read_text()
-    agave.download_uri(next(one for one in outputs if one.name == "wordcount.txt")._links["self"]["href"], str(found))
+    agave.download_uri(
+        next(one for one in outputs if one["name"] == "wordcount.txt")["_links"]["self"]["href"], str(found)
+    )
     facts["by link"] = found.read_text() == facts["output"]
     failed = agave.jobs.submit(body={"name": "Crash", "appId": "crash-1.0"})
     facts["failed"] = awaited(lambda: status(failed) in FINAL and status(failed))
-    facts["why"] = agave.jobs.get(jobId=failed.id).message
+    facts["why"] = agave.jobs.get(jobId=failed["id"])["message"]
     slow = agave.jobs.submit(body={"name": "Slow", "appId": "ticker-1.0"})
     awaited(lambda: status(slow) == "RUNNING")
-    agave.jobs.manage(jobId=slow.id, body={"action": "stop"})
+    agave.jobs.manage(jobId=slow["id"], body={"action": "stop"})
     facts["stopped"] = awaited(lambda: status(slow) in FINAL and status(slow))
-    again = agave.jobs.manage(jobId=job.id, body={"action": "resubmit"})
-    facts["resubmitted"] = again.id != job.id and awaited(lambda: status(again) in FINAL and status(again))
-    agave.jobs.delete(jobId=again.id)
-    facts["hidden"] = status_of(agave.jobs.get, jobId=again.id)
-    agave.jobs.updatePermissions(jobId=job.id, body={"username": "bob", "permission": "READ"})
-    facts["granted"] = sorted(one.username for one in agave.jobs.listPermissions(jobId=job.id))
+    again = agave.jobs.manage(jobId=job["id"], body={"action": "resubmit"})
+    facts["resubmitted"] = again["id"] != job["id"] and awaited(lambda: status(again) in FINAL and status(again))
+    agave.jobs.delete(jobId=again["id"])
+    facts["hidden"] = status_of(agave.jobs.get, jobId=again["id"])
+    agave.jobs.updatePermissions(jobId=job["id"], body={"username": "bob", "permission": "READ"})
+    facts["granted"] = sorted(one["username"] for one in agave.jobs.listPermissions(jobId=job["id"]))
     facts["unknown app"] = status_of(agave.jobs.submit, body=request | {"appId": "nothing-1.0"})
     return facts
 
 
 def clients(agave: Any, tenant: Facts) -> Facts:
-    facts: Facts = {"before": "storyteller" in [one.name for one in agave.clients.list()]}
+    facts: Facts = {"before": "storyteller" in [one["name"] for one in agave.clients.list()]}
     agave.clients.create(body={"clientName": "storyteller", "description": "made by AgavePy"})
     agave.refresh_aris()
-    facts["created"] = agave.clients.getClientByName(clientName="storyteller").name
-    facts["usable"] = agave.profiles.get().username
+    facts["created"] = agave.clients.getClientByName(clientName="storyteller")["name"]
+    facts["usable"] = agave.profiles.get()["username"]
     facts["apis"] = len(agave.clients.listSubscriptionsForClient(clientName="storyteller")) > 0
     agave.clients.delete(clientName="storyteller")
-    facts["after"] = "storyteller" in [one.name for one in agave.clients.list()]
+    facts["after"] = "storyteller" in [one["name"] for one in agave.clients.list()]
     return facts
 
 

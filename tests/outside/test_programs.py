@@ -19,7 +19,7 @@ import pytest
 
 from .processes import Platform, mounted, served, wait_until
 
-PROGRAMS = ("rsync", "tar", "git", "vim", "sqlite3", "sed", "cp", "diff", "tail", "find", "dd", "patch", "make", "zip")
+PROGRAMS = ("rsync", "tar", "git", "vim", "sqlite3", "sed", "cp", "diff", "tail", "find", "dd", "patch", "make")
 ENVIRONMENT = {
     "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org",
