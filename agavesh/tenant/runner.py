@@ -29,6 +29,7 @@ import time
 from typing import Any, NamedTuple, TypedDict
 
 GRACE = 3.0  # seconds between the request to end (SIGTERM) and the end (SIGKILL)
+NICE = 5  # the tenant, and whoever sits at this machine, go before jobs
 _PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
 MARK = "AGAVE_JOB_ID"  # the variable that every process of a job has inherited, unless it took care not to
 
@@ -127,6 +128,7 @@ def _listen(folder: str) -> Poll:
 def _start(spec: dict[str, Any]) -> int:
     os.chdir(spec["cwd"])
     os.umask(0o022)
+    os.nice(NICE)
     fresh = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     return os.posix_spawn(
         spec["argv"][0],

@@ -1,0 +1,73 @@
+"""Bundles: the files of an app, as a folder, or, once it is published, as a zip with a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import zipfile
+from pathlib import Path
+
+import trio
+
+from agavesh.tenant.copying import Trouble, copy_tree
+
+
+async def unpack(
+    bundle: Path, work: Path, staging: Path, limiter: trio.CapacityLimiter | None, *, checksum: str | None = None
+) -> list[str]:
+    """Put all files of a bundle into a folder. Their paths in it."""
+    if await trio.Path(bundle).is_dir():
+        names = await trio.to_thread.run_sync(files_below, bundle, limiter=limiter)
+        await copy_tree(bundle, work, staging, limiter, lambda path: True)
+        return names
+    try:
+        return await trio.to_thread.run_sync(_unzip, bundle, work, checksum, limiter=limiter)
+    except FileNotFoundError:
+        raise Trouble(f"The app's files are not there: {bundle.name}") from None
+    except (OSError, zipfile.BadZipFile) as trouble:
+        raise Trouble(f"The app's bundle {bundle.name} cannot be unpacked: {trouble}") from None
+
+
+def files_below(folder: Path) -> list[str]:
+    """The paths of all files below a folder, from it."""
+    found = []
+    for above, _, names in os.walk(folder):
+        found += [os.path.relpath(f"{above}/{name}", folder) for name in names]
+    return sorted(found)
+
+
+def _unzip(bundle: Path, work: Path, checksum: str | None) -> list[str]:
+    if checksum is not None and checksum_of(bundle) != checksum:
+        raise Trouble(f"The app's bundle {bundle.name} is not what was published: its checksum differs")
+    with zipfile.ZipFile(bundle) as archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        for entry in entries:
+            trio.from_thread.check_cancelled()
+            place = Path(archive.extract(entry, work))  # cuts what would lead out of the folder
+            place.chmod((entry.external_attr >> 16) & 0o777 or 0o644)
+        return [entry.filename for entry in entries]
+
+
+def checksum_of(bundle: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with bundle.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def pack(bundle: Path, target: Path, staging: Path) -> str:
+    """Make a zip of a bundle. Its checksum."""
+    return await trio.to_thread.run_sync(_zip, bundle, target, staging)
+
+
+def _zip(bundle: Path, target: Path, staging: Path) -> str:
+    temporary = staging / f"job-{secrets.token_hex(8)}"
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in files_below(bundle):
+                archive.write(bundle / name, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return checksum_of(target)

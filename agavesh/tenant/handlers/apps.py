@@ -1,0 +1,422 @@
+"""The apps service: recipes, their revisions, copies and publication."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agavesh.tenant import appspec, bundles
+from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
+from agavesh.tenant.copying import Trouble
+from agavesh.tenant.files import EVERYBODY, Place
+from agavesh.tenant.jobplaces import incoming, place_on
+from agavesh.tenant.pems import Grants
+from agavesh.tenant.search import page
+from agavesh.tenant.words import Pem, date, new_uuid
+
+_SEARCHED = (
+    "available checkpointable checksum created defaultmaxruntime defaultmemorypernode defaultnodes"
+    " defaultprocessorspernode defaultqueue deploymentpath deploymentsystem templatepath executionsystem executiontype"
+    " helpuri icon id inputs.id label lastupdated longdescription name outputs.id ontology owner parallelism"
+    " parameters.id parameters.type public publiconly privateonly revision shortdescription tags testpath uuid"
+    " version"
+)
+NAMES = frozenset(_SEARCHED.split())
+ALIASES = {
+    "public": "ispublic", "lastupdated": "lastmodified", "defaultnodes": "defaultnodecount",
+    "parameters.type": "parameters.value.type",
+}  # fmt: skip
+EVENT_NAMES = frozenset({"status", "created", "createdby", "description"})
+SUMMARY = (
+    "id", "name", "version", "revision", "executionSystem", "shortDescription", "isPublic", "label", "lastModified",
+    "_links",
+)  # fmt: skip
+ACTIONS = "PUBLISH,ENABLE,DISABLE,CLONE,ERASE"
+
+
+# who may do what -----------------------------------------------------------------------------------------------------
+
+
+def rights(ctx: Context, app: Mapping[str, Any]) -> Pem:
+    """What the caller may do with an app. A public one is for all to see and to run."""
+    if ctx.admin or (app["owner"] == ctx.user and not app["isPublic"]):
+        return Pem.ALL
+    shared = Pem.READ | Pem.EXECUTE if app["isPublic"] else Pem.NONE
+    return shared | Pem(ctx.store.granted(app["uuid"], ctx.user, *EVERYBODY))
+
+
+def _app(ctx: Context, app_id: str, needed: Pem = Pem.READ, *, status: int = 403) -> Record:
+    """An app that the caller has the right `needed` on. Refusal 404 for none, `status` for no permission."""
+    app = ctx.store.get("app", app_id)
+    if app is None or app["_removed"]:
+        raise Refusal(404, f"No software found matching {app_id}")
+    if needed & ~rights(ctx, app):
+        doing = {Pem.READ: "view", Pem.EXECUTE: "run"}.get(needed, "change")
+        raise Refusal(status, f"Permission denied. You do not have permission to {doing} this application")
+    return app
+
+
+def runnable(ctx: Context, app_id: str) -> tuple[Record, Record]:
+    """An app that the caller may run now, and its execution system. Refusal 400 for none, 403 for no permission."""
+    app = ctx.store.get("app", app_id)
+    if app is None or app["_removed"]:
+        raise Refusal(400, f"No software found matching {app_id}")
+    if Pem.EXECUTE & ~rights(ctx, app):
+        raise Refusal(403, f"Permission denied. You do not have permission to run {app_id}")
+    if not app["available"]:
+        raise Refusal(400, f"The app {app_id} is disabled")
+    system = _execution_system(ctx, app["executionSystem"], "executionSystem")
+    if not ctx.tenant.files.has_role(system, ctx.user, "USER"):
+        raise Refusal(403, f"Permission denied. You do not have permission to run jobs on {system['id']}")
+    bundle = place_on(ctx.tenant, app["deploymentSystem"], app["_bundle"])
+    wrapper = bundle if app["isPublic"] else bundle.on(f"{bundle.path}/{app['templatePath'].lstrip('/')}")
+    if wrapper.disk.stat(wrapper.path) is None:
+        raise Refusal(400, f"The wrapper of {app_id} is not there: {wrapper.path} on {wrapper.system_id}")
+    return app, system
+
+
+def _execution_system(ctx: Context, system_id: str, field: str) -> Record:
+    try:
+        system = ctx.tenant.files.system(system_id, ctx.user)
+    except Refusal as refusal:
+        raise Refusal(400, f"Invalid {field}: {refusal.message}") from None
+    if system["type"] != "EXECUTION":
+        raise Refusal(400, f"Invalid {field}: {system_id} is no execution system")
+    return system
+
+
+# reading -------------------------------------------------------------------------------------------------------------
+
+
+def _full(ctx: Context, app: Mapping[str, Any]) -> Record:
+    path = f"/apps/v2/{app['id']}"
+    told = {name: value for name, value in app.items() if not name.startswith("_")}
+    links = {
+        "self": ctx.link(path),
+        "executionSystem": ctx.link(f"/systems/v2/{app['executionSystem']}"),
+        "storageSystem": ctx.link(f"/systems/v2/{app['deploymentSystem']}"),
+        "history": ctx.link(f"{path}/history"),
+        "owner": ctx.link(f"/profiles/v2/{app['owner']}"),
+        "permissions": ctx.link(f"{path}/pems"),
+    }
+    return {**told, "_links": links}
+
+
+def _summary(record: Record) -> Record:
+    return {name: record[name] for name in SUMMARY}
+
+
+def _visible(ctx: Context, wanted: Callable[[Record], bool]) -> Iterator[Record]:
+    for app in ctx.store.all("app"):
+        may = rights(ctx, app)
+        if Pem.READ & may and not app["_removed"] and (app["available"] or Pem.WRITE & may) and wanted(app):
+            yield _full(ctx, app)
+
+
+def _listing(
+    ctx: Context, public: bool | None, private: bool | None, wanted: Callable[[Record], bool] = lambda app: True
+) -> Records:
+    def kept(app: Record) -> bool:
+        return wanted(app) and not (public and not app["isPublic"]) and not (private and app["isPublic"])
+
+    asked = {name: value for name, value in ctx.query.items() if name.lower() not in ("publiconly", "privateonly")}
+    return page(ctx, _visible(ctx, kept), names=NAMES, summary=_summary, search=asked, aliases=ALIASES)
+
+
+def _like(value: Any, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(str(value or "").lower(), pattern.lower().replace("[", "[[]").replace("?", "[?]"))
+
+
+async def list(ctx: Context, *, publicOnly: bool | None, privateOnly: bool | None, limit: int, offset: int) -> Result:
+    return _listing(ctx, publicOnly, privateOnly)
+
+
+async def listByName(
+    ctx: Context, *, name: str, publicOnly: bool | None, privateOnly: bool | None, limit: int, offset: int
+) -> Result:
+    """By the name, as documented; a pattern may also stand for the whole id, which is what the platform compares."""
+    return _listing(ctx, publicOnly, privateOnly, lambda app: _like(app["name"], name) or _like(app["id"], name))
+
+
+async def listByTag(
+    ctx: Context, *, tag: str, publicOnly: bool | None, privateOnly: bool | None, limit: int, offset: int
+) -> Result:
+    return _listing(ctx, publicOnly, privateOnly, lambda app: any(_like(each, tag) for each in app["tags"]))
+
+
+async def listBySystemId(
+    ctx: Context, *, systemId: str, publicOnly: bool | None, privateOnly: bool | None, limit: int, offset: int
+) -> Result:
+    return _listing(ctx, publicOnly, privateOnly, lambda app: _like(app["executionSystem"], systemId))
+
+
+@route("GET", "/apps/v2/ontology/{term}")
+async def listByOntology(ctx: Context, *, term: str) -> Result:
+    """Apps that bear a term of an ontology."""
+    return _listing(ctx, None, None, lambda app: any(_like(each, term) for each in app["ontology"]))
+
+
+async def get(ctx: Context, *, appId: str) -> Result:
+    return _full(ctx, _app(ctx, appId))
+
+
+@route("GET", "/apps/v2/{appId}/history")
+async def getHistory(ctx: Context, *, appId: str) -> Result:
+    """The events of an app, oldest first."""
+    app = _app(ctx, appId)
+    events: Records = [
+        {"status": status, "created": date(at), "createdBy": by, "description": description, **more}
+        for at, status, by, description, more in ctx.store.events(app["uuid"])
+    ]
+    return page(ctx, events, names=EVENT_NAMES, summary=lambda event: event)
+
+
+# registering ---------------------------------------------------------------------------------------------------------
+
+
+async def add(ctx: Context, *, body: Any) -> Result:
+    # wire: 200 in the public build, other builds say 201
+    return _full(ctx, _register(ctx, body))
+
+
+async def update(ctx: Context, *, appId: str, body: Any) -> Result:
+    app = _app(ctx, appId)
+    if app["isPublic"]:
+        raise Refusal(403, "Permission denied. Public applications cannot be updated")
+    _app(ctx, appId, Pem.WRITE)
+    if isinstance(body, dict) and f"{body.get('name')}-{body.get('version')}" != appId:
+        raise Refusal(400, f"The name and version of the record are not those of {appId}")
+    return Answer(_full(ctx, _register(ctx, body)), status=201)
+
+
+def _register(ctx: Context, body: Any) -> Record:
+    """Check a request and write its record: a new one, or the next revision of one."""
+    if not isinstance(body, dict):
+        raise Refusal(400, "Invalid JSON found. An app is an object")
+    wanted = appspec.application(body)
+    app_id = f"{wanted['name']}-{wanted['version']}"
+    old = ctx.store.get("app", app_id)
+    if old is not None and (old["isPublic"] or Pem.WRITE & ~rights(ctx, old)):
+        raise Refusal(403, f"Permission denied. You do not have permission to update {app_id}")
+    _check_system(ctx, wanted)
+    bundle = _bundle(ctx, wanted)
+    record = {**wanted, "deploymentSystem": bundle.system_id, "isPublic": False, "_bundle": bundle.path}
+    if old is None:
+        return _write(ctx, {**record, "owner": ctx.user}, app_id, "CREATED", "App was created")
+    same = {"uuid": old["uuid"], "owner": old["owner"], "created": old["created"], "revision": old["revision"] + 1}
+    return _write(ctx, {**record, **same}, app_id, "UPDATED", f"App was updated to revision {same['revision']}")
+
+
+def _check_system(ctx: Context, record: Mapping[str, Any]) -> Record:
+    system = _execution_system(ctx, record["executionSystem"], "executionSystem")
+    if not ctx.tenant.files.has_role(system, ctx.user, "PUBLISHER"):
+        raise Refusal(403, "Permission denied. You do not have permission to register applications")
+    known = appspec.EXECUTION_TYPES.get(system.get("executionType", ""), ())
+    if record["executionType"] not in known:
+        raise Refusal(
+            400, f"Invalid executionType {record['executionType']}: {system['id']} takes {', '.join(known) or 'none'}"
+        )
+    appspec.check_queue(record, system.get("queues") or [])
+    return system
+
+
+def _bundle(ctx: Context, record: Mapping[str, Any]) -> Place:
+    """Where the app's files are. Refusal 400 for what is not there, naming it."""
+    try:
+        place = ctx.tenant.files.place(ctx.user, record["deploymentSystem"], record["deploymentPath"])
+    except Refusal as refusal:
+        raise Refusal(400, f"Invalid deploymentSystem or deploymentPath: {refusal.message}") from None
+    if place.system["type"] != "STORAGE":
+        raise Refusal(400, f"Invalid deploymentSystem: {place.system_id} is no storage system")
+    ctx.tenant.files.require(place, ctx.user, Pem.READ, "read")
+    if not place.disk.is_dir(place.path):
+        raise Refusal(400, f"Invalid deploymentPath: there is no folder {place.path} on {place.system_id}")
+    for field in ("templatePath", "testPath"):
+        path = f"{place.path}/{record[field].lstrip('/')}"
+        if place.disk.stat(path) is None:
+            raise Refusal(400, f"Invalid {field}: there is no file {path} on {place.system_id}")
+    return place
+
+
+def _write(ctx: Context, record: Record, app_id: str, event: str, description: str) -> Record:
+    now = date(time.time())
+    fresh = {"uuid": new_uuid("005"), "revision": 1, "created": now, "_removed": False}
+    whole = {"id": app_id, **fresh, **record, "lastModified": now}
+    with ctx.store.together():
+        ctx.store.put("app", app_id, whole, owner=whole["owner"])
+        ctx.store.event(whole["uuid"], event, description, by=ctx.user)
+    return whole
+
+
+# actions -------------------------------------------------------------------------------------------------------------
+
+
+async def manage(ctx: Context, *, appId: str, body: Any) -> Result:
+    action = str(body.get("action") or "").upper() if isinstance(body, dict) else ""
+    app = ctx.store.get("app", appId)
+    if app is None or (app["_removed"] and not ctx.admin):
+        raise Refusal(404, f"No software found matching {appId}")
+    match action:
+        case "PUBLISH":
+            return Answer(_full(ctx, await _publish(ctx, app, body)), status=202)
+        case "CLONE":
+            return Answer(_full(ctx, await _clone(ctx, _app(ctx, appId), body)), status=202)
+        case "ENABLE":
+            return _full(ctx, _enable(ctx, app, True))
+        case "DISABLE":
+            return _full(ctx, _enable(ctx, app, False))
+        case "ERASE":
+            _administrators(ctx, "erase")
+            _erase(ctx, app)
+            return None
+        case "":
+            raise Refusal(400, f"No action specified. Valid actions are {ACTIONS}")
+    raise Refusal(400, f"Invalid action {body['action']}. Valid actions are {ACTIONS}")
+
+
+def _administrators(ctx: Context, doing: str) -> None:
+    if not ctx.admin:
+        raise Refusal(403, f"Permission denied. Only an administrator of the tenant can {doing} applications")
+
+
+def _enable(ctx: Context, app: Record, available: bool) -> Record:
+    if Pem.WRITE & ~rights(ctx, app):
+        raise Refusal(403, "Permission denied. You do not have permission to change this application")
+    event = "RESTORED" if available else "DISABLED"
+    changed = {**app, "available": available, "_removed": app["_removed"] and not available}
+    return _write(ctx, changed, app["id"], event, f"App was {'enabled' if available else 'disabled'}")
+
+
+async def _publish(ctx: Context, app: Record, body: Record) -> Record:
+    """Make a public app of a private one: its files become a zip that nobody changes any more."""
+    _administrators(ctx, "publish")
+    if app["isPublic"]:
+        raise Refusal(400, f"{app['id']} is public already")
+    record = _renamed(app, body, "executionSystem")
+    appspec.application(record)
+    _check_system(ctx, record)
+    name, number = f"{record['name']}-{record['version']}", app["revision"]
+    while ctx.store.get("app", f"{name}u{number}") is not None:
+        number += 1
+    system = _up(ctx, ctx.tenant.files.default_system(ctx.user))
+    folder = (system.get("storage", {}).get("publicAppsDir") or "/apps").strip("/")
+    target = place_on(ctx.tenant, system["id"], f"/{folder}/{name}u{number}.zip")
+    checksum = await bundles.pack(_folder(ctx, app), Path(target.disk.at(target.path)), incoming(ctx.tenant))
+    changes = {
+        "isPublic": True, "revision": number, "uuid": new_uuid("005"), "created": date(time.time()),
+        "checksum": checksum,
+        "deploymentSystem": system["id"], "deploymentPath": target.path, "_bundle": target.path, "_checksum": checksum,
+        "available": True,
+    }  # fmt: skip
+    return _write(ctx, {**record, **changes}, f"{name}u{number}", "PUBLISHED", f"App was published from {app['id']}")
+
+
+async def _clone(ctx: Context, app: Record, body: Record) -> Record:
+    """A private copy of an app and its files, for the caller."""
+    record = _renamed(app, body, "executionSystem")
+    app_id = f"{record['name']}-{record['version']}"
+    if ctx.store.get("app", app_id) is not None:
+        raise Refusal(400, f"An app {app_id} exists: give the copy another name or version")
+    wish = body.get("deploymentSystem") or body.get("storageSystem")  # AgavePy says storageSystem
+    path = str(body.get("deploymentPath") or f"{ctx.user}/applications/{app_id}")
+    target = ctx.tenant.files.place(ctx.user, str(wish) if wish else None, path)
+    record |= {"deploymentSystem": _up(ctx, target.system)["id"], "deploymentPath": path}
+    appspec.application(record)
+    _check_system(ctx, record)
+    ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "write to")
+    try:
+        await bundles.unpack(
+            _folder(ctx, app), Path(target.disk.at(target.path)), incoming(ctx.tenant), None,
+            checksum=app.get("_checksum"),
+        )  # fmt: skip
+    except Trouble as trouble:
+        raise Refusal(500, f"The files of {app['id']} could not be copied: {trouble}") from None
+    ctx.tenant.files.record(target, ctx.user)
+    changes = {
+        "owner": ctx.user, "isPublic": False, "revision": 1, "uuid": new_uuid("005"), "created": date(time.time()),
+        "available": True, "_bundle": target.path, "_checksum": None,
+    }  # fmt: skip
+    copied = {name: value for name, value in {**record, **changes}.items() if name != "checksum"}
+    return _write(ctx, copied, app_id, "CLONED", f"App was cloned from {app['id']}")
+
+
+def _renamed(app: Record, body: Record, *also: str) -> Record:
+    """The app's record with the name, version and more that an action asks for."""
+    changes = {name: body[name] for name in ("name", "version", *also) if body.get(name)}
+    return {**{name: value for name, value in app.items() if name != "id"}, **changes}
+
+
+def _folder(ctx: Context, app: Mapping[str, Any]) -> Path:
+    place = place_on(ctx.tenant, app["deploymentSystem"], app["_bundle"])
+    if place.disk.stat(place.path) is None:
+        raise Refusal(400, f"The files of {app['id']} are not there: {place.path} on {place.system_id}")
+    return Path(place.disk.at(place.path))
+
+
+def _up(ctx: Context, system: Record) -> Record:
+    if system.get("status", "UP") != "UP":
+        raise Refusal(503, f"The system {system['id']} is not up")
+    return system
+
+
+async def delete(ctx: Context, *, appId: str) -> Result:
+    app = _app(ctx, appId, Pem.WRITE, status=401)
+    if app["isPublic"]:
+        _write(ctx, {**app, "available": False, "_removed": True}, appId, "DELETED", "App was removed")
+    else:
+        _erase(ctx, app)
+    return None
+
+
+def _erase(ctx: Context, app: Record) -> None:
+    """Drop a record for good; the jobs that ran it are hidden."""
+    with ctx.store.together():
+        ctx.store.drop("app", app["id"])
+        ctx.store.forget(app["uuid"])
+        for job in ctx.store.all("job"):
+            if job["appId"] == app["id"] and job["_visible"]:
+                ctx.store.put("job", job["id"], {**job, "_visible": False}, owner=job["owner"])
+                ctx.store.event(job["id"], "DELETED", f"Its app {app['id']} was removed", by=ctx.user)
+
+
+# permissions ---------------------------------------------------------------------------------------------------------
+
+
+def _grants(ctx: Context, app_id: str, needed: Pem) -> Grants:
+    app = _app(ctx, app_id, needed if not _is_public(ctx, app_id) else Pem.READ)
+    if app["isPublic"]:
+        raise Refusal(501, "Permissions are not supported on public applications")
+    return Grants(ctx, app["uuid"], f"/apps/v2/{app_id}", app["owner"], Pem.ALL)
+
+
+def _is_public(ctx: Context, app_id: str) -> bool:
+    return bool((ctx.store.get("app", app_id) or {}).get("isPublic"))
+
+
+async def listPermissions(ctx: Context, *, appId: str, limit: int, offset: int) -> Result:
+    return _grants(ctx, appId, Pem.READ).all(limit, offset)
+
+
+async def listPermissionsForUser(ctx: Context, *, appId: str, username: str, limit: int, offset: int) -> Result:
+    return _grants(ctx, appId, Pem.READ).one(username)
+
+
+async def updateApplicationPermissions(ctx: Context, *, appId: str, body: Any) -> Result:
+    return _grants(ctx, appId, Pem.WRITE).change(body, None)
+
+
+async def updatePermissionsForUser(ctx: Context, *, appId: str, username: str, body: Any) -> Result:
+    return _grants(ctx, appId, Pem.WRITE).change(body, username)
+
+
+async def deletePermissions(ctx: Context, *, appId: str) -> Result:
+    _grants(ctx, appId, Pem.WRITE).clear()
+    return None
+
+
+async def deletePermissionsForUser(ctx: Context, *, appId: str, username: str) -> Result:
+    _grants(ctx, appId, Pem.WRITE).revoke(username)
+    return None

@@ -1,0 +1,391 @@
+"""The jobs service: submission, records, actions, permissions, outputs."""
+
+from __future__ import annotations
+
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from hmac import compare_digest
+from typing import Any
+
+from agavesh.tenant import jobspec
+from agavesh.tenant.bodies import body_of
+from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
+from agavesh.tenant.disk import name_of, normal
+from agavesh.tenant.downloads import download, mime_of
+from agavesh.tenant.files import Place
+from agavesh.tenant.handlers.apps import runnable
+from agavesh.tenant.jobplaces import may, output_place
+from agavesh.tenant.jobs import FINAL, Unstoppable
+from agavesh.tenant.listing import shown
+from agavesh.tenant.pems import Grants
+from agavesh.tenant.search import page
+from agavesh.tenant.sources import source_of
+from agavesh.tenant.state import Tenant
+from agavesh.tenant.words import Pem, date, new_uuid, slug
+
+_SEARCHED = (
+    "appid archive archivepath archivesystem batchqueue charge created endtime errormessage executionsystem id inputs"
+    " lastmodified lastupdated localid maxruntime memorypernode name nodecount outputpath owner parameters"
+    " processorspernode retries runtime starttime status submittime visible walltime"
+)
+NAMES = frozenset(_SEARCHED.split())
+ALIASES = {"errormessage": "message", "lastmodified": "lastupdated", "walltime": "maxruntime"}
+EVENT_NAMES = frozenset({"status", "created", "createdby", "description"})
+SUMMARY = ("id", "name", "owner", "executionSystem", "appId", "created", "status", "startTime", "endTime", "_links")
+LONGEST_WORK_PATH = 255  # characters
+LARGEST_EVENT = 5120  # characters of what a job tells in an event of its own
+OWN_EVENT = "CUSTOM_USER_JOB_EVENT_NAME"
+_WORDS = (
+    "PENDING PROCESSING_INPUTS STAGING_INPUTS STAGED STAGING_JOB SUBMITTING QUEUED RUNNING CLEANING_UP ARCHIVING"
+    " ARCHIVING_FINISHED ARCHIVING_FAILED FINISHED KILLED STOPPED FAILED PAUSED HEARTBEAT DELETED RESTORED"
+    " PERMISSION_GRANT PERMISSION_REVOKE EMPTY_STATUS_RESPONSE REMOTE_STATUS_CHANGE UNKNOWN_TERMINATION"
+)
+STATES = frozenset(_WORDS.split())
+
+
+async def resume(tenant: Tenant) -> None:
+    """Take up the jobs that an earlier run of the tenant left."""
+    await tenant.jobs.resume()
+
+
+# submission ----------------------------------------------------------------------------------------------------------
+
+
+async def submit(ctx: Context, *, body: Any) -> Result:
+    return _submitted(ctx, body, status=201)
+
+
+def _submitted(ctx: Context, body: Any, *, status: int, again: bool = False) -> Answer:
+    if not isinstance(body, dict):
+        raise Refusal(400, "Invalid JSON found. A job request is an object")
+    job = _accepted(ctx, body, again)
+    ctx.tenant.jobs.add(job)
+    system = ctx.store.get("system", job["executionSystem"]) or {}
+    more = {
+        "lastModified": job["lastUpdated"],
+        "executionType": job["_app"]["executionType"],
+        "schedulerType": system.get("scheduler"),
+    }
+    record = {**_full(ctx, job), **more}
+    record["_links"]["notification"] = []
+    return Answer(record, status=status)
+
+
+def _accepted(ctx: Context, body: Mapping[str, Any], again: bool) -> dict[str, Any]:
+    """The record of a job that may run. `again`: it is resubmitted, so its outputs go to a folder of their own."""
+    asked = jobspec.flat(body)
+    name, app_id = jobspec.head(asked)
+    app, system = runnable(ctx, app_id)
+    fields = jobspec.job(asked, app, system)
+    for uris in fields["inputs"].values():
+        for uri in uris:
+            source_of(ctx.tenant, ctx.user, uri)
+    job_id, now = new_uuid("007"), date(time.time())
+    work = _work_path(ctx, system, f"{ctx.user}/job-{job_id}-{slug(name)}")
+    job: dict[str, Any] = {
+        "id": job_id, "name": name, "owner": ctx.user, **fields, "retries": 0, "localId": None, "created": now,
+        "lastUpdated": now, "submitTime": now, "startTime": None, "endTime": None, "outputPath": work,
+        "status": "PENDING", "message": None, "archivePath": None, "archiveSystem": None,
+        "_visible": True, "_app": app, "_request": dict(body), "_token": secrets.token_hex(16),
+    }  # fmt: skip
+    if job["archive"]:
+        default = f"{ctx.user}/archive/jobs/job-{job_id}"
+        wish = f"{default}-{slug(name)}" if again else asked.get("archivePath") or default
+        job |= _archive(ctx, job, asked.get("archiveSystem"), str(wish))
+    return job
+
+
+def _work_path(ctx: Context, system: Record, below: str) -> str:
+    top = system.get("scratchDir") or system.get("workDir") or ""
+    home = ctx.tenant.files.home(system)
+    path = normal(f"{top}/{below}" if top.startswith("/") else f"{home}/{top}/{below}")
+    if len(path) > LONGEST_WORK_PATH:
+        raise Refusal(400, f"The work folder would have more than {LONGEST_WORK_PATH} characters: {path}")
+    return path
+
+
+def _archive(ctx: Context, job: Mapping[str, Any], system_id: Any, wish: str) -> dict[str, Any]:
+    """Where the outputs shall go: the folder is made at once."""
+    files = ctx.tenant.files
+    macros = {
+        "APP_ID": job["appId"], "EXECUTION_SYSTEM": job["executionSystem"], "BATCH_QUEUE": job["batchQueue"],
+        "JOB_NAME": slug(job["name"]), "JOB_ID": job["id"], "JOB_NODE_COUNT": str(job["nodeCount"]),
+        "JOB_PROCESSORS_PER_NODE": str(job["processorsPerNode"]), "JOB_MEMORY_PER_NODE": str(job["memoryPerNode"]),
+        "JOB_CREATED_TIME": job["created"], "JOB_OWNER": job["owner"], "TENANT_ID": ctx.tenant.name,
+    }  # fmt: skip
+    try:
+        system = files.system(str(system_id), ctx.user) if system_id else files.default_system(ctx.user)
+    except Refusal as refusal:
+        raise Refusal(400, f"Invalid archiveSystem: {refusal.message}") from None
+    if system["type"] != "STORAGE":
+        raise Refusal(400, f"Invalid archiveSystem: {system['id']} is no storage system")
+    path = jobspec.expanded(wish, {**macros, "ARCHIVE_SYSTEM": system["id"]})
+    place = files.place(ctx.user, system["id"], path)
+    files.require(place, ctx.user, Pem.WRITE, "write to")
+    found = place.disk.stat(place.path)
+    if found is not None and not stat.S_ISDIR(found.st_mode):
+        raise Refusal(400, f"Invalid archivePath: {path} is a file")
+    try:
+        place.disk.make_folder(place.path)
+    except OSError:
+        raise Refusal(400, f"Invalid archivePath: {path} cannot be made") from None
+    files.record(place, ctx.user)
+    return {"archiveSystem": system["id"], "archivePath": path, "_archive": place.path}
+
+
+# records -------------------------------------------------------------------------------------------------------------
+
+
+def _full(ctx: Context, job: Mapping[str, Any]) -> Record:
+    """A job as answers tell it: what begins with an underscore stays here."""
+    unsaid = {"notifications"} if job["archive"] else {"notifications", "archivePath", "archiveSystem"}
+    if job["status"] != "FAILED":
+        unsaid.add("message")
+    told = {name: value for name, value in job.items() if not name.startswith("_") and name not in unsaid}
+    path = f"/jobs/v2/{job['id']}"
+    links = {
+        "self": ctx.link(path),
+        "app": ctx.link(f"/apps/v2/{job['appId']}"),
+        "executionSystem": ctx.link(f"/systems/v2/{job['executionSystem']}"),
+        "archiveData": ctx.link(f"{path}/outputs/listings"),
+        "owner": ctx.link(f"/profiles/v2/{job['owner']}"),
+        "permissions": ctx.link(f"{path}/pems"),
+        "history": ctx.link(f"{path}/history"),
+    }
+    if job["archive"]:
+        links["archiveSystem"] = ctx.link(f"/systems/v2/{job['archiveSystem']}")
+    return {**told, "visible": job["_visible"], "_links": links}
+
+
+def _summary(record: Record) -> Record:
+    return {name: record[name] for name in SUMMARY}
+
+
+def _visible(ctx: Context) -> Iterator[Record]:
+    for job in ctx.store.all("job"):
+        if job["_visible"] and may(ctx.tenant, job, ctx.user, Pem.READ):
+            yield _full(ctx, job)
+
+
+def _job(ctx: Context, job_id: str, needed: Pem, *, hidden: bool = False) -> Record:
+    """A job that the caller has the right `needed` on. Refusal 404, 403."""
+    job = ctx.store.get("job", job_id)
+    if job is None:
+        raise Refusal(404, f"No job found with job id {job_id}.")
+    if not may(ctx.tenant, job, ctx.user, needed):
+        doing = "view" if needed == Pem.READ else "change"
+        raise Refusal(403, f"User does not have permission to {doing} this job.")
+    if not job["_visible"] and not hidden:
+        raise Refusal(404, f"Job with id {job_id} is not visible.")
+    return job
+
+
+async def list(ctx: Context, *, limit: int, offset: int) -> Result:
+    return page(ctx, _visible(ctx), names=NAMES, summary=_summary, aliases=ALIASES, trouble=500)
+
+
+async def search(ctx: Context, *, attribute: str, value: str, limit: int, offset: int) -> Result:
+    return _search(ctx, {attribute: value})
+
+
+@route("GET", "/jobs/v2/search/{pairs}")
+async def search_pairs(ctx: Context, *, pairs: str) -> Result:
+    """Up to seven attributes and values, one behind the other. The public build of the platform has this route only."""
+    parts = pairs.rstrip("/").split("/")
+    if len(parts) % 2 or len(parts) > 14:
+        raise Refusal(400, "A search is made of one to seven attributes, each followed by its value")
+    return _search(ctx, dict(zip(parts[::2], parts[1::2], strict=True)))
+
+
+def _search(ctx: Context, asked: Mapping[str, str]) -> Records:
+    for attribute in asked:
+        if attribute.partition(".")[0].lower() not in NAMES:
+            raise Refusal(400, f"Invalid search attribute {attribute}. Known are {', '.join(sorted(NAMES))}")
+    return page(ctx, _visible(ctx), names=NAMES, summary=_summary, search=asked, aliases=ALIASES, trouble=500)
+
+
+async def get(ctx: Context, *, jobId: str) -> Result:
+    return _full(ctx, _job(ctx, jobId, Pem.READ))
+
+
+async def getStatus(ctx: Context, *, jobId: str) -> Result:
+    job = _job(ctx, jobId, Pem.READ)
+    return {"id": job["id"], "status": job["status"], "_links": {"self": ctx.link(f"/jobs/v2/{jobId}")}}
+
+
+async def getHistory(ctx: Context, *, jobId: str, limit: int, offset: int) -> Result:
+    job = _job(ctx, jobId, Pem.READ)
+    events: Records = [
+        {"status": status, "created": date(at), "createdBy": by, "description": description, **more}
+        for at, status, by, description, more in ctx.store.events(job["id"])
+    ]
+    return page(ctx, events, names=EVENT_NAMES, summary=lambda event: event, trouble=500)
+
+
+# actions -------------------------------------------------------------------------------------------------------------
+
+
+async def manage(ctx: Context, *, jobId: str, body: Any) -> Result:
+    action = str(body.get("action") or "").lower() if isinstance(body, dict) else ""
+    job = _job(ctx, jobId, Pem.WRITE, hidden=action == "restore")
+    match action:
+        case "":
+            raise Refusal(400, "No action specified")
+        case "stop":
+            await _stop(ctx, jobId)
+            return None
+        case "resubmit":
+            return _submitted(ctx, job["_request"], status=202, again=True)
+        case "restore":
+            if not job["_visible"]:
+                _show(ctx, jobId, True, "RESTORED", "Job was restored and is visible again")
+            return _full(ctx, _job(ctx, jobId, Pem.WRITE))
+        case "reset":
+            if not ctx.admin:
+                raise Refusal(403, "Only an administrator of the tenant can reset a job.")
+            raise Refusal(501, "This tenant takes jobs up by itself; there is nothing to reset.")
+    raise Refusal(400, f"Invalid action {body['action']}")
+
+
+async def delete(ctx: Context, *, jobId: str) -> Result:
+    _job(ctx, jobId, Pem.WRITE)
+    await _stop(ctx, jobId)
+    _show(ctx, jobId, False, "DELETED", "Job was deleted: it is hidden, its data stay")
+    return None
+
+
+async def _stop(ctx: Context, job_id: str) -> None:
+    try:
+        await ctx.tenant.jobs.stop(job_id)
+    except Unstoppable:
+        raise Refusal(502, f"Job {job_id} could not be stopped: its processes do not end.") from None
+
+
+def _show(ctx: Context, job_id: str, visible: bool, event: str, description: str) -> None:
+    job = _job(ctx, job_id, Pem.WRITE, hidden=True)  # as it is after the stop
+    with ctx.store.together():
+        ctx.store.put("job", job_id, {**job, "_visible": visible, "lastUpdated": date(time.time())}, owner=job["owner"])
+        ctx.store.event(job_id, event, description, by=ctx.user)
+
+
+# permissions ---------------------------------------------------------------------------------------------------------
+
+
+def _grants(ctx: Context, job_id: str, needed: Pem) -> Grants:
+    job = _job(ctx, job_id, needed)
+    return Grants(ctx, job_id, f"/jobs/v2/{job_id}", job["owner"], Pem.READ | Pem.WRITE)
+
+
+async def listPermissions(ctx: Context, *, jobId: str, limit: int, offset: int) -> Result:
+    return _grants(ctx, jobId, Pem.READ).all(limit, offset)
+
+
+async def listPermissionsForUser(ctx: Context, *, jobId: str, username: str, limit: int, offset: int) -> Result:
+    return _grants(ctx, jobId, Pem.READ).one(username)
+
+
+async def updatePermissions(ctx: Context, *, jobId: str, body: Any) -> Result:
+    return _grants(ctx, jobId, Pem.WRITE).change(body, None)
+
+
+async def updatePermissionsForUser(ctx: Context, *, jobId: str, username: str, body: Any) -> Result:
+    return _grants(ctx, jobId, Pem.WRITE).change(body, username)
+
+
+async def deletePermissions(ctx: Context, *, jobId: str) -> Result:
+    _grants(ctx, jobId, Pem.WRITE).clear()
+    return None
+
+
+async def deletePermissionsForUser(ctx: Context, *, jobId: str, username: str) -> Result:
+    _grants(ctx, jobId, Pem.WRITE).revoke(username)
+    return None
+
+
+# outputs -------------------------------------------------------------------------------------------------------------
+
+
+async def listOutputs(ctx: Context, *, jobId: str, filePath: str, limit: int, offset: int) -> Result:
+    job, top, place = output_place(ctx.tenant, jobId, ctx.user, filePath)
+    found = place.disk.stat(place.path)
+    if found is None:
+        if place.path == top.path or top.disk.stat(top.path) is None:
+            raise Refusal(500, f"The work folder of job {jobId} is not there; the job is {job['status']}.")
+        raise Refusal(404, "File/folder does not exist")
+    if not stat.S_ISDIR(found.st_mode):
+        return [_output(ctx, jobId, top, place, found)][offset : offset + limit]
+    items = await ctx.tenant.listings.page(place.disk, place.path, offset, limit)  # wire: there is no "." entry
+    return [_output(ctx, jobId, top, place.on(f"{place.path}/{shown(name)}"), item) for name, item in items]
+
+
+def _output(ctx: Context, job_id: str, top: Place, place: Place, found: Any) -> Record:
+    folder = stat.S_ISDIR(found.st_mode)
+    path, name = place.path.removeprefix(top.path), name_of(place.path)
+    base = f"/jobs/v2/{job_id}"
+    return {
+        "name": name,
+        "path": path,
+        "lastModified": date(found.st_mtime),
+        "length": found.st_size,
+        "permission": "READ",
+        "mimeType": "text/directory" if folder else mime_of(name),
+        "format": "folder" if folder else "unknown",
+        "type": "dir" if folder else "file",
+        "_links": {
+            "self": ctx.link(f"{base}/outputs/{'listings' if folder else 'media'}{path}"),
+            "system": ctx.link(f"/systems/v2/{place.system_id}"),
+            "parent": ctx.link(base),
+        },
+    }
+
+
+async def downloadOutput(ctx: Context, *, jobId: str, filePath: str) -> Result:
+    _, _, place = output_place(ctx.tenant, jobId, ctx.user, filePath)
+    return download(ctx, place.disk.at(place.path), name_of(place.path), send_past_end=True)
+
+
+# callbacks from jobs -------------------------------------------------------------------------------------------------
+
+TRIGGER = "/jobs/v2/trigger/job/{jobId}/token/{token}/status/{status}"
+
+
+@route("GET", TRIGGER, token=False)
+async def trigger(ctx: Context, *, jobId: str, token: str, status: str) -> Result:
+    """A job tells of itself: that it failed, or that it is alive. All else this tenant sees by itself."""
+    job = _told(ctx, jobId, token)
+    match status.upper():
+        case "FAILED" if ctx.tenant.jobs.fail(jobId, "Job reported its own failure"):
+            return {"id": jobId, "status": "FAILED"}
+        case "HEARTBEAT" if job["status"] not in FINAL:
+            ctx.store.event(jobId, "HEARTBEAT", "Job is alive", by=job["owner"])
+        case other if other != job["status"]:
+            raise Refusal(400, f"A job that is {job['status']} cannot become {status} by its own report")
+    return {"id": jobId, "status": job["status"]}
+
+
+@route("POST", TRIGGER, token=False)
+async def trigger_event(ctx: Context, *, jobId: str, token: str, status: str) -> Result:
+    """A job tells of an event of its own, with values of its own."""
+    job = _told(ctx, jobId, token)
+    body = await body_of(ctx.request)
+    if status.upper() != "HEARTBEAT" or not isinstance(body, dict) or not isinstance(body.get(OWN_EVENT), str):
+        raise Refusal(400, f"An event of a job's own is a HEARTBEAT with an object that holds {OWN_EVENT}")
+    name = body[OWN_EVENT].strip()
+    told = ", ".join(f"{key}={value}" for key, value in body.items() if key != OWN_EVENT)
+    if not name or name.upper() in STATES or len(told) + len(name) > LARGEST_EVENT:
+        raise Refusal(400, f"{name[:64]} cannot be the name of a job's own event, or it tells too much")
+    if job["status"] in FINAL:
+        raise Refusal(400, f"The job is {job['status']} and can report no event")
+    ctx.store.event(jobId, name, told or "Event of the job", by=job["owner"])
+    return Answer(status=202)
+
+
+def _told(ctx: Context, job_id: str, token: str) -> Record:
+    job = ctx.store.get("job", job_id)
+    if job is None:
+        raise Refusal(404, f"No job found with job id {job_id}.")
+    if not compare_digest(token.encode(), job["_token"].encode()):
+        raise Refusal(403, "Invalid update token for this job")
+    return job

@@ -1,0 +1,82 @@
+"""Where a job is: its folder on the execution system, its outputs, its runner. And who may look."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agavesh.tenant.context import Refusal
+from agavesh.tenant.disk import normal
+from agavesh.tenant.files import EVERYBODY, Place
+from agavesh.tenant.runs import Run
+from agavesh.tenant.words import Pem
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Tenant
+
+Job = Mapping[str, Any]  # keys that begin with an underscore are the tenant's own, and never told
+
+
+def system_of(tenant: Tenant, system_id: str) -> dict[str, Any]:
+    """A system's record; a poor one where it was erased while a job still needs its bytes."""
+    return tenant.store.get("system", system_id) or {"id": system_id, "owner": "", "storage": {}}
+
+
+def place_on(tenant: Tenant, system_id: str, path: str) -> Place:
+    """A normal path on a system, whoever asks."""
+    return Place(system_of(tenant, system_id), path, tenant.disk(system_id))
+
+
+def work_place(tenant: Tenant, job: Job) -> Place:
+    """The folder that a job runs in."""
+    return place_on(tenant, job["executionSystem"], job["outputPath"])
+
+
+def work_folder(tenant: Tenant, job: Job) -> Path:
+    """The same, on this machine."""
+    return Path(tenant.disk(job["executionSystem"]).at(job["outputPath"]))
+
+
+def incoming(tenant: Tenant) -> Path:
+    """Where files for jobs lie until they are whole; cleared at each start."""
+    folder = tenant.root / "jobs" / "incoming"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def run_of(tenant: Tenant, job_id: str) -> Run:
+    """The runner of a job, past, present or to be."""
+    return Run(tenant.root / "jobs" / job_id)
+
+
+def note(tenant: Tenant, job: Job, text: str) -> None:
+    """Add a line to the job's own log, where there is a folder for it."""
+    with contextlib.suppress(OSError, Refusal):
+        with (work_folder(tenant, job) / ".agave.log").open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+
+
+def may(tenant: Tenant, job: Job, user: str, needed: Pem) -> bool:
+    """Whether a user has the right `needed` on a job. Its owner and administrators have all."""
+    if user == job["owner"] or tenant.auth.is_admin(user):
+        return True
+    return not needed & ~tenant.store.granted(job["id"], user, *EVERYBODY)
+
+
+def output_place(tenant: Tenant, job_id: str, user: str, path: str) -> tuple[Job, Place, Place]:
+    """A job, the top of its outputs, and one of them: in the work folder or, once archived, in the archive.
+
+    `..` and `~` are cut from the path. Refusal 400 for an unknown job and 401 without permission, as outputs have it.
+    """
+    job = tenant.store.get("job", job_id)
+    if job is None or not job["_visible"]:
+        raise Refusal(400, f"No job found with job id {job_id}.")
+    if not may(tenant, job, user, Pem.READ):
+        raise Refusal(401, f"User does not have permission to view the output of job {job_id}.")
+    archived = job.get("_archived")
+    top = place_on(tenant, job["archiveSystem"], job["_archive"]) if archived else work_place(tenant, job)
+    parts = [part for part in path.split("/") if part not in ("", ".", "..", "~")]
+    return job, top, top.on(normal("/".join([top.path, *parts])))

@@ -1,0 +1,140 @@
+"""The life of a job: from PENDING to its end, through restarts of the tenant.
+
+A job's record says how far it is, and for every status but the last there is a step that does what it names (`steps`).
+A status is written, with an event of its history, before its step begins. So a tenant that ended anywhere is followed
+by one that takes every job up where its record stands; a script that runs meanwhile goes on under its runner.
+
+`Jobs` belongs to the tenant, and each job that is not at its end has a task in the tenant's nursery. Who may do what is
+for the handlers to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from agavesh.tenant.copying import Trouble
+from agavesh.tenant.jobplaces import Job, incoming, note, run_of
+from agavesh.tenant.steps import Next, Steps, failed, stopped
+from agavesh.tenant.words import date
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Tenant
+
+log = logging.getLogger(__name__)
+
+FINAL = frozenset({"FINISHED", "FAILED", "STOPPED", "KILLED"})
+KILL = 15.0  # seconds that the end of a job may take; its runner grants the processes three
+
+
+class Unstoppable(Exception):
+    """A job that was told to stop still runs."""
+
+
+@dataclass
+class _Task:
+    """A job's task: its scope is cancelled to stop the job, `over` is set at its end."""
+
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    over: trio.Event = field(default_factory=trio.Event)
+
+
+class Jobs:
+    """All jobs of a tenant."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._tasks: dict[str, _Task] = {}
+        self._steps = Steps(tenant)
+
+    def add(self, job: dict[str, Any]) -> None:
+        """Accept a new job. It is on its way when this returns."""
+        store = self._tenant.store
+        with store.together():
+            store.put("job", job["id"], job, owner=job["owner"])
+            store.event(job["id"], job["status"], "Job accepted and queued for submission.", by=job["owner"])
+        self._start(job["id"])
+
+    async def resume(self) -> None:
+        """Take up every job that is not at its end."""
+        for left in incoming(self._tenant).iterdir():
+            left.unlink()
+        unfinished = [job for job in self._tenant.store.all("job") if job["status"] not in FINAL]
+        for job in unfinished:
+            if job["status"] == "RUNNING":  # these have their slots before any other may ask
+                self._steps.slots.take(job["id"], self._steps.claim(job))
+        for job in reversed(unfinished):  # oldest first, as they came
+            self._start(job["id"])
+
+    async def stop(self, job_id: str) -> None:
+        """End a job wherever it is; nothing happens to one at its end. Raises Unstoppable."""
+        if (task := self._tasks.get(job_id)) is None:
+            return
+        task.scope.cancel()
+        with trio.move_on_after(KILL):
+            await task.over.wait()
+            return
+        raise Unstoppable(job_id)
+
+    def fail(self, job_id: str, reason: str) -> bool:
+        """A job says of itself that it failed; False if it is at its end. Its script may go on while its time lasts."""
+        job = self._tenant.store.get("job", job_id)
+        if job is None or job["status"] in FINAL:
+            return False
+        self._advance(job, failed(reason))
+        return True
+
+    def _start(self, job_id: str) -> None:
+        if job_id not in self._tasks:
+            self._tasks[job_id] = _Task()
+            self._tenant.nursery.start_soon(self._live, job_id)
+
+    async def _live(self, job_id: str) -> None:
+        task = self._tasks[job_id]
+        self._tenant.awake.add(job_id)
+        try:
+            with task.scope:
+                await self._go_on(job_id)
+            if task.scope.cancelled_caught:
+                await self._end(job_id)
+        finally:
+            self._steps.slots.release(job_id)
+            self._tenant.awake.discard(job_id)
+            del self._tasks[job_id]
+            task.over.set()
+
+    async def _go_on(self, job_id: str) -> None:
+        """Step after step, to the end."""
+        while (job := self._tenant.store.get("job", job_id)) is not None:
+            try:
+                following = await self._steps.take(job)
+            except Trouble as trouble:
+                following = failed(str(trouble))
+            except Exception:  # the edge: whatever is wrong with one job, the tenant and the other jobs go on
+                log.exception("job %s, %s", job_id, job["status"])
+                following = failed(f"The tenant failed while the job was {job['status']}; its log says why")
+            if following is None:
+                return
+            latest = self._tenant.store.get("job", job_id)
+            if latest is not None and latest["status"] == job["status"]:  # else it failed of itself meanwhile
+                self._advance(latest, following)
+
+    async def _end(self, job_id: str) -> None:
+        """What a stop comes to: the processes are gone, then the status says so."""
+        run_of(self._tenant, job_id).stop()
+        await self._steps.processes_gone(job_id)
+        job = self._tenant.store.get("job", job_id)
+        if job is not None and job["status"] not in FINAL:
+            self._advance(job, stopped())
+
+    def _advance(self, job: Job, following: Next) -> None:
+        store = self._tenant.store
+        changed = {**job, **following.changes, "status": following.status, "lastUpdated": date(time.time())}
+        note(self._tenant, changed, f"{following.status}: {following.description}")
+        with store.together():
+            store.put("job", job["id"], changed, owner=job["owner"])
+            store.event(job["id"], following.status, following.description, by=job["owner"])

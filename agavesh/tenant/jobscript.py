@@ -1,0 +1,88 @@
+"""What a job runs: its script, made from the app's wrapper, and how the runner is to start it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from agavesh.tenant import wrapper
+from agavesh.tenant.copying import Trouble
+from agavesh.tenant.jobplaces import Job, run_of, system_of, work_folder
+from agavesh.tenant.limits import plain, seconds
+from agavesh.tenant.runner import MARK, Spec
+from agavesh.tenant.words import slug
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Tenant
+
+
+def variables(tenant: Tenant, job: Job) -> dict[str, str]:
+    """The job's own variables, as wrappers name them."""
+    limit = seconds(job["maxRunTime"]) or 0
+    archive = job["archive"]
+    return {
+        "AGAVE_JOB_NAME": slug(job["name"]), "AGAVE_JOB_NAME_RAW": job["name"], "AGAVE_JOB_ID": job["id"],
+        "AGAVE_JOB_APP_ID": job["appId"], "AGAVE_JOB_EXECUTION_SYSTEM": job["executionSystem"],
+        "AGAVE_JOB_BATCH_QUEUE": job["batchQueue"], "AGAVE_JOB_BATCH_QUEUE_EFFECTIVE_NAME": job["batchQueue"],
+        "AGAVE_JOB_SUBMIT_TIME": job["submitTime"], "AGAVE_JOB_ARCHIVE": "1" if archive else "",
+        "AGAVE_JOB_ARCHIVE_SYSTEM": job["archiveSystem"] if archive else "",
+        "AGAVE_JOB_ARCHIVE_PATH": job["archivePath"] if archive else "",
+        "AGAVE_JOB_ARCHIVE_URL": f"agave://{job['archiveSystem']}/{job['_archive']}" if archive else "",
+        "AGAVE_JOB_NODE_COUNT": str(job["nodeCount"]), "AGAVE_JOB_PROCESSORS_PER_NODE": str(job["processorsPerNode"]),
+        "AGAVE_JOB_MEMORY_PER_NODE": plain(job["memoryPerNode"]), "AGAVE_JOB_MAX_RUNTIME": job["maxRunTime"],
+        "AGAVE_JOB_MAX_RUNTIME_SECONDS": str(limit), "AGAVE_JOB_MAX_RUNTIME_MILLISECONDS": str(limit * 1000),
+        "AGAVE_JOB_WORK_PATH": str(work_folder(tenant, job)),  # the path that programs of the job can use
+        "AGAVE_JOB_OWNER": job["owner"], "AGAVE_JOB_TENANT": tenant.name, "AGAVE_BASE_URL": tenant.url,
+        "IPLANT_JOB_NAME": slug(job["name"]),
+        "IPLANT_CORES_REQUESTED": str(job["processorsPerNode"] * job["nodeCount"]),
+    }  # fmt: skip
+
+
+def write_script(tenant: Tenant, job: Job) -> None:
+    """Fill the wrapper, which was copied with the bundle, and put the script beside it."""
+    work, app, name = work_folder(tenant, job), job["_app"], slug(job["name"])
+    try:
+        template = (work / app["templatePath"].lstrip("/")).read_text(errors="surrogateescape")
+    except OSError as trouble:
+        raise Trouble(f"The wrapper {app['templatePath']} cannot be read: {trouble.strerror}") from None
+    values = wrapper.values(app, job.get("_names", {}), job["parameters"])
+    text = wrapper.script(
+        wrapper.fill(template, {**values, **variables(tenant, job)}),
+        title=f"job {job['id']} of the app {app['id']}",
+        folder=str(work),
+        pid_file=f"{name}.pid",
+        callback_file=str(run_of(tenant, job["id"]).folder / "callback"),
+        modules=app["modules"],
+        environment=system_of(tenant, job["executionSystem"]).get("environment") or "",
+    )
+    script = work / f"{name}.ipcexe"
+    script.write_text(text, errors="surrogateescape")
+    script.chmod(0o755)
+
+
+def spec(tenant: Tenant, job: Job) -> Spec:
+    """How the script is started. Its environment holds nothing of the tenant's, which knows secrets."""
+    work, name = str(work_folder(tenant, job)), slug(job["name"])
+    environment = {
+        MARK: job["id"], "AGAVE_JOB_NAME": name, "AGAVE_JOB_OWNER": job["owner"], "AGAVE_JOB_WORK_PATH": work,
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "SHELL": "/bin/bash",
+        "HOME": work, "PWD": work, "LANG": "C.UTF-8", "USER": job["owner"], "LOGNAME": job["owner"],
+    }  # fmt: skip
+    if (certificate := tenant.root / "tls" / "ca.pem").exists():
+        environment["AGAVE_CA_CERT"] = str(certificate)
+    return {
+        "argv": [shutil.which("bash") or "/bin/sh", f"{work}/{name}.ipcexe"],
+        "cwd": work,
+        "environment": environment,
+        "out": f"{work}/{name}.out",
+        "err": f"{work}/{name}.err",
+        "limit": float(seconds(job["maxRunTime"]) or 0),
+    }
+
+
+def tell_address(tenant: Tenant, job: Job) -> None:
+    """Write down where the script reaches this tenant: the next tenant of this folder may listen elsewhere."""
+    folder = run_of(tenant, job["id"]).folder
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "callback").touch(mode=0o600)
+    (folder / "callback").write_text(f"{tenant.url}/jobs/v2/trigger/job/{job['id']}/token/{job['_token']}\n")

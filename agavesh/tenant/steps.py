@@ -1,0 +1,215 @@
+"""The steps of a job: what each status does, and which one follows.
+
+A step is given the record and does what its status names; it can be done again from its beginning, and is, when the
+tenant ended in the midst of it. It writes no record: it says what is `Next`, and `jobs` writes that down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from agavesh.tenant import bundles, jobscript
+from agavesh.tenant.context import Refusal
+from agavesh.tenant.copying import Trouble, copy_tree, download
+from agavesh.tenant.jobplaces import Job, incoming, note, place_on, run_of, system_of, work_folder
+from agavesh.tenant.runs import sweep
+from agavesh.tenant.slots import Claim, Slots
+from agavesh.tenant.sources import source_of
+from agavesh.tenant.words import date, slug
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Tenant
+
+
+@dataclass(frozen=True)
+class Next:
+    """The status that follows, why, and what else changes in the record."""
+
+    status: str
+    description: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def failed(reason: str) -> Next:
+    """The end of a job that went wrong."""
+    return Next("FAILED", reason, {"message": reason, "endTime": date(time.time())})
+
+
+def stopped() -> Next:
+    """The end of a job that somebody stopped."""
+    return Next("STOPPED", "Job was stopped on request", {"endTime": date(time.time())})
+
+
+class Steps:
+    """What the steps of all jobs share: the slots to run in, and the threads that copy."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.slots = Slots()
+        self._copiers = trio.CapacityLimiter(4)  # copying is for the disk to do; more threads would not hasten it
+
+    async def take(self, job: Job) -> Next | None:
+        """Do what the job's status names. None at the end of a job."""
+        step = getattr(self, f"_{job['status'].lower()}", None)
+        return await step(job) if step is not None else None
+
+    def claim(self, job: Job) -> Claim:
+        """What the job asks for when it wants to run."""
+        return Claim.of(job, system_of(self._tenant, job["executionSystem"]))
+
+    async def _pending(self, job: Job) -> Next:
+        return Next("PROCESSING_INPUTS", "Attempt 1 to process inputs")
+
+    async def _processing_inputs(self, job: Job) -> Next:
+        work_folder(self._tenant, job).mkdir(parents=True, exist_ok=True)
+        if not job["inputs"]:
+            return Next("STAGED", "Skipping staging. No input data associated with this job.")
+        return Next("STAGING_INPUTS", "Staging inputs to the execution system")
+
+    async def _staging_inputs(self, job: Job) -> Next:
+        names: dict[str, list[str]] = {}
+        for field_id, uris in job["inputs"].items():
+            names[field_id] = [await self._stage(job, uri) for uri in uris]
+        return Next("STAGED", "Job inputs staged to execution system", {"_names": names})
+
+    async def _stage(self, job: Job, uri: str) -> str:
+        """Bring one input into the job's folder. Its name there."""
+        try:
+            source = source_of(self._tenant, job["owner"], uri)
+        except Refusal as refusal:
+            raise Trouble(refusal.message) from None
+        target, staging = work_folder(self._tenant, job) / source.name, incoming(self._tenant)
+        if source.path is not None:
+            size = await copy_tree(source.path, target, staging, self._copiers, _all)
+        else:
+            size = await download(source.url, target, staging)
+        progress = {"source": uri, "totalFiles": 1, "totalBytes": size, "totalBytesTransferred": size}
+        self._tenant.store.event(
+            job["id"], "STAGING_INPUTS", f"Staged {uri}", by=job["owner"], more={"progress": progress}
+        )
+        note(self._tenant, job, f"staged {uri}, {size} bytes")
+        return source.name
+
+    async def _staged(self, job: Job) -> Next:
+        return Next("STAGING_JOB", "Copying the app to the execution system")
+
+    async def _staging_job(self, job: Job) -> Next:
+        app, work = job["_app"], work_folder(self._tenant, job)
+        place = place_on(self._tenant, app["deploymentSystem"], app["_bundle"])
+        names = await bundles.unpack(
+            Path(place.disk.at(place.path)), work, incoming(self._tenant), self._copiers, checksum=app.get("_checksum")
+        )
+        listed = "".join(f"{name}\n" for name in names)
+        await trio.Path(work / ".agave.archive").write_text(listed, errors="surrogateescape")
+        return Next("SUBMITTING", "Preparing job for submission")
+
+    async def _submitting(self, job: Job) -> Next:
+        await trio.to_thread.run_sync(jobscript.write_script, self._tenant, job)
+        return Next("QUEUED", "Job successfully placed into queue")
+
+    async def _queued(self, job: Job) -> Next:
+        await self.slots.acquire(job["id"], self.claim(job))
+        jobscript.tell_address(self._tenant, job)
+        run = run_of(self._tenant, job["id"])
+        with trio.CancelScope(shield=True):  # a runner that starts is waited for, so that a stop finds it
+            await run.start(jobscript.spec(self._tenant, job))
+        begun = run.begun or {"at": time.time()}
+        changes = {"startTime": date(begun["at"]), "localId": str(begun.get("pid", ""))}
+        return Next("RUNNING", "Job started running", changes)
+
+    async def _running(self, job: Job) -> Next:
+        self.slots.take(job["id"], self.claim(job))
+        jobscript.tell_address(self._tenant, job)
+        ended = await self.processes_gone(job["id"])
+        self.slots.release(job["id"])
+        if ended is None:
+            return failed("Job was interrupted: the process that stood over it was killed, or the machine went down")
+        if ended["why"] == "stopped":
+            return stopped()
+        return Next("CLEANING_UP", "Job completed execution", {"endTime": date(ended["at"])})
+
+    async def processes_gone(self, job_id: str) -> Mapping[str, Any] | None:
+        """Wait until nothing of the job runs any more. How its script ended, if its runner lived to tell."""
+        run = run_of(self._tenant, job_id)
+        ended = await run.wait()
+        if ended is None and run.asked_for:
+            await trio.to_thread.run_sync(sweep, job_id)
+        return ended
+
+    async def _cleaning_up(self, job: Job) -> Next:
+        if (reason := self._what_went_wrong(job)) is not None:
+            return Next("FAILED", reason, {"message": reason})
+        if job["archive"]:
+            return Next("ARCHIVING", "Beginning to archive output")
+        return Next("FINISHED", "Job complete")
+
+    def _what_went_wrong(self, job: Job) -> str | None:
+        """Why a script that has ended is a failure; None for one that ended well."""
+        ended = run_of(self._tenant, job["id"]).ended or {}
+        match ended.get("why"):
+            case "limit":
+                return f"Job exceeded its maxRunTime of {job['maxRunTime']} and was ended"
+            case "unstartable":
+                return f"Job could not be started: {ended['error']}"
+            case "terminated":
+                return "Job was interrupted: its processes were told to end"
+        if ended.get("exit") == 0:
+            return None
+        how = f"was ended by signal {ended['signal']}" if ended.get("signal") else f"exit code {ended.get('exit')}"
+        said = _last_line(work_folder(self._tenant, job) / f"{slug(job['name'])}.err")
+        return f"Job failed: {how}" + (f": {said}" if said else "")
+
+    async def _archiving(self, job: Job) -> Next:
+        work = work_folder(self._tenant, job)
+        target = place_on(self._tenant, job["archiveSystem"], job["_archive"])
+        try:
+            unwanted = await trio.to_thread.run_sync(_listed, work / ".agave.archive")
+            await copy_tree(
+                work, Path(target.disk.at(target.path)), incoming(self._tenant), self._copiers,
+                lambda path: unwanted.isdisjoint(_above(path)),
+            )  # fmt: skip
+        except (Trouble, Refusal) as trouble:
+            reason = f"Job outputs could not be archived: {trouble}"
+            return Next("ARCHIVING_FAILED", reason, {"message": reason})
+        self._tenant.files.record(target, job["owner"])
+        return Next("ARCHIVING_FINISHED", "Job archiving completed successfully", {"_archived": True})
+
+    async def _archiving_failed(self, job: Job) -> Next:
+        return Next("FAILED", job["message"])
+
+    async def _archiving_finished(self, job: Job) -> Next:
+        return Next("FINISHED", "Job complete")
+
+
+def _all(path: str) -> bool:
+    return True
+
+
+def _listed(path: Path) -> frozenset[str]:
+    """The paths in a `.agave.archive`: what stays out of the archive. A wrapper may have added lines, or removed it."""
+    with contextlib.suppress(OSError):
+        lines = path.read_text(errors="surrogateescape").split("\n")
+        return frozenset(line.strip("/").removeprefix("./") for line in lines)
+    return frozenset()
+
+
+def _above(path: str) -> list[str]:
+    """A path and all folders that it is in."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _last_line(path: Path) -> str:
+    """The last line of a file, cut to some length; "" if there is none."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].strip()[:300] if lines else ""
+    return ""

@@ -1,0 +1,93 @@
+"""For tests of apps and jobs: apps made of a few lines of shell, jobs of them, and how to wait for those."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import trio
+
+FINAL = {"FINISHED", "FAILED", "STOPPED", "KILLED"}
+PATIENCE = 30  # seconds for any job of these tests
+
+
+class Shop:
+    """What a user does with apps and jobs, over HTTP. `tenant` is only asked for paths of this machine."""
+
+    def __init__(self, tenant: Any, http: httpx.AsyncClient) -> None:
+        self.tenant, self.http = tenant, http
+
+    async def app(self, wrapper: str, *, name: str = "test", files: dict[str, str] | None = None, **more: Any) -> str:
+        """Register an app with this wrapper. Its id."""
+        folder = self.tenant.path("data.demo", f"/alice/apps/{name}")
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in {"wrapper.sh": wrapper, "test.sh": "true\n", **(files or {})}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        answer = await self.http.post("/apps/v2/", json=record(name, **more))
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["result"]["id"])
+
+    async def submit(self, app: str, **more: Any) -> dict[str, Any]:
+        """Submit a job. Its record."""
+        answer = await self.http.post("/jobs/v2/", json={"name": "a test", "appId": app, **more})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json()["result"])
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        answer = await self.http.get(f"/jobs/v2/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["result"])
+
+    async def reached(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        """Wait until a job has one of these statuses, or is at its end. Its record."""
+        with trio.fail_after(PATIENCE):
+            while True:
+                job = await self.job(job_id)
+                if job["status"] in {*statuses, *FINAL}:
+                    return job
+                await trio.sleep(0.02)
+
+    async def ended(self, job_id: str) -> dict[str, Any]:
+        return await self.reached(job_id)
+
+    async def ran(self, app: str, **more: Any) -> dict[str, Any]:
+        """Submit a job and wait for its end."""
+        return await self.ended((await self.submit(app, **more))["id"])
+
+    async def history(self, job_id: str) -> list[str]:
+        answer = await self.http.get(f"/jobs/v2/{job_id}/history")
+        return [event["status"] for event in answer.json()["result"]]
+
+    async def outputs(self, job_id: str, path: str = "") -> dict[str, dict[str, Any]]:
+        """A listing of outputs by name."""
+        answer = await self.http.get(f"/jobs/v2/{job_id}/outputs/listings/{path}")
+        assert answer.status_code == 200, answer.text
+        return {entry["name"]: entry for entry in answer.json()["result"]}
+
+    async def output(self, job_id: str, path: str) -> str:
+        answer = await self.http.get(f"/jobs/v2/{job_id}/outputs/media/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+
+@asynccontextmanager
+async def shop_of(tenant: Any, username: str = "alice") -> AsyncIterator[Shop]:
+    async with tenant.http(username) as http:
+        yield Shop(tenant, http)
+
+
+def record(name: str = "test", **more: Any) -> dict[str, Any]:
+    """What is registered, for a bundle in /alice/apps."""
+    return {
+        "name": name, "version": "1.0", "executionSystem": "run.demo", "executionType": "CLI", "parallelism": "SERIAL",
+        "deploymentSystem": "data.demo", "deploymentPath": f"/alice/apps/{name}", "templatePath": "wrapper.sh",
+        "testPath": "test.sh", **more,
+    }  # fmt: skip
+
+
+def field(id: str, *, kind: str | None = None, value: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    """An input, or, with a `kind`, a parameter."""
+    return {"id": id, "value": {**({"type": kind} if kind else {}), **(value or {})}, **parts}
