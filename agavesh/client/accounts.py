@@ -133,8 +133,10 @@ class Accounts:
         shared = [account for account in map(_from_theirs, self._read_shared()) if account is not None]
         if current is None and shared:
             current = shared[0].key
-        for account in [*shared, *self._read_sessions()]:
-            found[account.key] = _newer(found.get(account.key), account)
+        for account in shared:
+            found[account.key] = _newer(found.get(account.key), account, current=True)
+        for account in self._read_sessions():
+            found[account.key] = _newer(found.get(account.key), account, current=False)
         kept = [dataclasses.replace(account, kept_in=str(self.folder)) for account in found.values()]
         return sorted(kept, key=lambda account: account.key != current)
 
@@ -404,15 +406,27 @@ def _is(account: Account, record: dict[str, Any]) -> bool:
     return other is not None and other.key == account.key
 
 
-def _newer(one: Account | None, other: Account) -> Account:
-    """One account of two records of it: ours, with the tokens of whichever are newer."""
+def _newer(one: Account | None, other: Account, *, current: bool) -> Account:
+    """One account of two records of it: ours, with the tokens of whichever are newer.
+
+    Theirs know whole seconds only. In one and the same second `current` is the newer: we write it last ourselves, so
+    that it can only differ where another program has written since.
+    """
     if one is None:
         return other
-    if other.access_token and (other.created_at or 0) > (one.created_at or 0):
+    one = dataclasses.replace(
+        one, client_name=one.client_name or other.client_name, tenant_id=one.tenant_id or other.tenant_id
+    )
+    if other.access_token and _later(other, one, tie=current):
         one = one.with_tokens(other)
         if other.api_key and other.api_secret:  # tokens belong to the OAuth client that they were got with
             one = dataclasses.replace(one, api_key=other.api_key, api_secret=other.api_secret)
     return one
+
+
+def _later(one: Account, other: Account, *, tie: bool) -> bool:
+    ages = int(one.created_at or 0), int(other.created_at or 0)
+    return ages[0] > ages[1] or (tie and ages[0] == ages[1] and one.access_token != other.access_token)
 
 
 def _number(value: Any) -> float | None:
