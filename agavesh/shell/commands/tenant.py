@@ -1,0 +1,96 @@
+"""tenant: the embedded platform on this machine. The one module outside the tenant that loads it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from agavesh.api.words import LocalPath, Word
+from agavesh.client.errors import AlreadyThere, BadArgument, NotFound, TimedOut
+from agavesh.shell.command import command
+from agavesh.shell.language import quote
+from agavesh.shell.session import Session
+
+Root = Annotated[LocalPath, Word("folder that the tenant keeps everything in; else the one of your own", lists="local")]
+
+
+_ENDS = 15.0  # seconds a tenant has to end
+
+
+@command("tenant serve")
+async def serve(
+    here: Session,
+    *,
+    root: Root = "",
+    host: Annotated[str, Word("address to listen at; others than loopback let others in")] = "127.0.0.1",
+    port: Annotated[int, Word("port to listen at; 0 picks one")] = 0,
+    tls: Annotated[bool, Word("https, with a certificate made here")] = False,
+    demo: Annotated[bool, Word("plant the demonstration's files if the folder is new")] = False,
+    idle: Annotated[float, Word("seconds without a request or a job after which to end; 0 is never")] = 0,
+    faults: Annotated[bool, Word("let administrators ask for faults, to rehearse them")] = False,
+) -> None:
+    """Be a tenant: serve the platform's API from a folder, until stopped."""
+    if here.interactive:
+        raise BadArgument("this would hold the prompt", hint='"tenant start" starts yours in the background')
+    from agavesh.client.local import local_root
+    from agavesh.tenant import demo as seeds
+    from agavesh.tenant import server
+
+    folder = Path(root) if root else local_root()
+    try:
+        await server.serve(
+            folder, host=host, port=port, tls=tls, seed=seeds.DEMO if demo else seeds.PEOPLE, faults_by_http=faults,
+            idle=idle or None,
+        )  # fmt: skip
+    except server.AlreadyServed as taken:
+        raise AlreadyThere(str(taken), hint=f'"tenant stop --root {quote(str(folder))}" ends it') from None
+
+
+@command("tenant start")
+async def start(here: Session) -> None:
+    """Start your embedded tenant, if it does not run. Commands do so by themselves where no account is configured."""
+    from agavesh.client.local import local_account
+
+    account = await local_account()
+    await here.console.send(f"{account.url}\n")
+
+
+@command("tenant", also=["tenant status"])
+async def status(here: Session, *, root: Root = "") -> int:
+    """Say whether your embedded tenant runs, and where."""
+    from agavesh.client.local import answering, local_root
+    from agavesh.shell import exits
+
+    folder = Path(root) if root else local_root()
+    card = await answering(folder)
+    if card is None:
+        await here.console.send(f"no tenant runs in {folder}\n")
+        return exits.UNAVAILABLE
+    await here.console.send(
+        f"{card.url}\nprocess {card.pid}\nusers {', '.join(user.username for user in card.users)}\nfolder {folder}\n"
+    )
+    return 0
+
+
+@command("tenant stop")
+async def stop(here: Session, *, root: Root = "") -> None:
+    """Stop your embedded tenant. Jobs that run go on, and are found again at the next start."""
+    import os
+    import signal
+
+    import trio
+
+    from agavesh.client.local import answering, local_root
+
+    folder = Path(root) if root else local_root()
+    card = await answering(folder)
+    if card is None:
+        raise NotFound(f"no tenant runs in {folder}")
+    process = os.pidfd_open(card.pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        with trio.move_on_after(_ENDS):
+            await trio.lowlevel.wait_readable(process)  # it is no child of ours
+            here.close_account()
+            return
+    finally:
+        os.close(process)
+    raise TimedOut(f"the tenant, process {card.pid}, was asked to end and still runs", hint="try again in a moment")
