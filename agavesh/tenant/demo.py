@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from agavesh.tenant import demoapps
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import new_uuid
 
@@ -85,6 +86,7 @@ def _systems(tenant: Tenant) -> None:
     for folder in ("/alice", "/bob", "/apps"):
         tenant.disk("data.demo").make_folder(folder)
     tenant.disk("run.demo").make_folder("/scratch")
+    demoapps.plant(tenant)
 
 
 def _system(tenant: Tenant, record: dict[str, Any]) -> None:

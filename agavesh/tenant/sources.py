@@ -58,7 +58,8 @@ def _on_system(tenant: Tenant, user: str, uri: str, system: str | None, path: st
             place = tenant.files.place(user, system, written)
     except Refusal as refusal:
         raise Refusal(403 if refusal.status == 403 else 400, f"{uri}: {refusal.message}") from None
-    tenant.files.require(place, user, Pem.READ, "read")
+    if not Pem.READ & tenant.files.rights(place, user):
+        raise Refusal(403, f"Permission denied. You do not have permission to read the input {uri}")
     return _local(place, uri)
 
 

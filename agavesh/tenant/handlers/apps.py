@@ -72,7 +72,9 @@ def runnable(ctx: Context, app_id: str) -> tuple[Record, Record]:
     if not ctx.tenant.files.has_role(system, ctx.user, "USER"):
         raise Refusal(403, f"Permission denied. You do not have permission to run jobs on {system['id']}")
     bundle = place_on(ctx.tenant, app["deploymentSystem"], app["_bundle"])
-    wrapper = bundle if app["isPublic"] else bundle.on(f"{bundle.path}/{app['templatePath'].lstrip('/')}")
+    wrapper = (
+        bundle.on(f"{bundle.path}/{app['templatePath'].lstrip('/')}") if bundle.disk.is_dir(bundle.path) else bundle
+    )
     if wrapper.disk.stat(wrapper.path) is None:
         raise Refusal(400, f"The wrapper of {app_id} is not there: {wrapper.path} on {wrapper.system_id}")
     return app, system
