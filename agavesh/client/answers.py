@@ -169,10 +169,10 @@ def _as_oauth(status: int, body: bytes) -> Refusal | None:
     return Refusal(status, "oauth", error.error, _said(words))
 
 
-def failure(what: str, no: Refusal, headers: Mapping[str, str] | None = None) -> AgaveError:
-    """The error for a refusal, with the server's own words in it."""
+def failure(what: str, no: Refusal, headers: Mapping[str, str] | None = None, *, password: bool = False) -> AgaveError:
+    """The error for a refusal, with the server's own words in it. `password`: not a token but name and password."""
     sentence = f"{what}: {no.message or _REASONS.get(no.status, 'refused without a word')} ({no.status})"
-    kind, hint = _kind(no)
+    kind, hint = (NotSignedIn, "are name and password right?") if password and no.status == 401 else _kind(no)
     if kind is WrongKind:
         error: AgaveError = WrongKind(sentence, hint=hint)
         error.status = no.status

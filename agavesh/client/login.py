@@ -10,6 +10,8 @@ import dataclasses
 import re
 import socket
 
+import trio
+
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.client import Agave
 from agavesh.client.errors import AlreadyThere, BadAnswer, BadRequest, NotSignedIn
@@ -54,8 +56,9 @@ async def login(
             account = await _signed_in(account, verify)
         except NotSignedIn as again:
             raise _told(again, account) from None
+    account = dataclasses.replace(account, password=None)
     if accounts is not None:
-        accounts.save(account)
+        await trio.to_thread.run_sync(accounts.save, account)
     return account
 
 

@@ -119,7 +119,7 @@ def open_upload(field: str, value: Any, fields: Mapping[str, str]) -> Upload:
     return Upload(source, os.fsencode(head), f"\r\n--{boundary}--\r\n".encode(), boundary)
 
 
-_AMBIGUOUS = re.compile(r'["\r\n\\]|%(?:22|0[AaDd])')
+_AMBIGUOUS = re.compile(r'["\r\n]|%(?:22|0[AaDd])')
 
 
 def _quoted(text: str) -> str:

@@ -132,7 +132,7 @@ class Transport:
                         if reply.status < 300:
                             return reply
                         no = refusal(reply.status, reply.body)
-                        trouble = failure(request.what, no, reply.headers)
+                        trouble = failure(request.what, no, reply.headers, password=basic)
                         again = _may_ask_again(request, no, trouble)
                     except NoAnswer as none:
                         trouble = none.error
@@ -146,7 +146,7 @@ class Transport:
                     log.debug("%s: %s; attempt %d in %.2f s", request.what, trouble.sentence, attempt + 1, pause)
                     await trio.sleep(pause)
             raise TimedOut(
-                f"{request.what}: no answer from {self.host} in {ends - began:.0f} s",
+                f"{request.what}: no answer from {self.host} in {ends - began:.3g} s",
                 hint="try again" if request.safe else "it may have been done all the same",
             ) from trouble
         finally:
