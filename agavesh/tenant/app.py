@@ -96,13 +96,11 @@ def _reader(name: str, kind: Any) -> Callable[[str | None], Any]:
 
 
 class App:
-    """The ASGI application of one tenant. `busy` counts requests under way; `quiet_since` is told by server.py."""
+    """The ASGI application of one tenant."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
         self.routes = routes()
-        self.busy = 0
-        self.served = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -110,14 +108,14 @@ class App:
             return
         if scope["type"] != "http":
             return
-        self.busy += 1
-        self.served += 1
+        self.tenant.busy += 1
+        self.tenant.served += 1
         try:
             await self._answer(scope, receive, send)
         except (ClientDisconnect, Cut):
             return  # hypercorn ends the connection of a request that was not answered to its end
         finally:
-            self.busy -= 1
+            self.tenant.busy -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming = Incoming(scope, receive)

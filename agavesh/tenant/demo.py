@@ -14,7 +14,7 @@ import trio
 
 from agavesh.tenant import demoapps
 from agavesh.tenant.state import Tenant
-from agavesh.tenant.words import new_uuid
+from agavesh.tenant.words import date, new_uuid
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _systems(tenant: Tenant) -> None:
 
 
 def _system(tenant: Tenant, record: dict[str, Any]) -> None:
-    now = time.time()
+    now = date(time.time())
     whole = {
         "uuid": new_uuid("006"), "status": "UP", "available": True, "site": "example.org", "revision": 1,
         "public": True, "globalDefault": True, "owner": "admin", "created": now, "lastModified": now, **record,

@@ -70,7 +70,7 @@ class Files:
     def system(self, system_id: str, user: str) -> dict[str, Any]:
         """A system that the user may reach files on. One they have no role on looks unknown."""
         system = self._tenant.store.get("system", system_id)
-        if system is None or system.get("deleted") or not self.has_role(system, user, "GUEST"):
+        if system is None or not self.has_role(system, user, "GUEST"):
             raise Refusal(404, f"No system found for user with system id {system_id}")
         if not system.get("available", True) or system.get("status") in ("DOWN", "MAINTENANCE"):
             raise Refusal(400, f"The system {system_id} is currently unavailable")
@@ -245,6 +245,13 @@ class Files:
             " (select uuid from files where system = ?1 and path > ?2 and path < ?3)",
             place.system_id, base + "/", base + "0", user,
         )  # fmt: skip
+
+    def forget_system(self, system_id: str) -> None:
+        """Drop the records of all paths of a system."""
+        of = "select uuid from files where system = ?"
+        self._tenant.store.sql(f"delete from events where uuid in ({of})", system_id)
+        self._tenant.store.sql(f"delete from grants where uuid in ({of})", system_id)
+        self._tenant.store.sql("delete from files where system = ?", system_id)
 
     def removed(self, place: Place) -> bool:
         """Drop the records of a path and of all below it, with their grants and history; whether there was one."""

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
-import logging
+import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.typing import Framework
 
 from agavesh.tenant import demo, handlers
 from agavesh.tenant.app import App
 from agavesh.tenant.auth import LIFETIME
-from agavesh.tenant.state import Tenant
-
-log = logging.getLogger(__name__)
+from agavesh.tenant.state import Tenant, write_private
+from agavesh.tenant.tls import certificate
 
 GRACE = 3.0  # seconds that requests under way have when the server is told to end
 KEEP_ALIVE = 150.0  # seconds an unused connection stays open
@@ -43,50 +46,139 @@ async def running(
     port: int = 0,
     tls: bool = False,
     seed: demo.Seed = demo.SMALL,
-    lifetime: float = LIFETIME,
+    lifetime: float = LIFETIME,  # seconds
     faults_by_http: bool = False,
+    grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
     """A tenant that serves `root` while the block runs. A fresh folder is seeded first. Raises AlreadyServed."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(root), contextlib.ExitStack() as at_last:
+        listener = at_last.enter_context(_listener(host, port, root))
         async with trio.open_nursery() as nursery:
             tenant = Tenant(root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http)
             at_last.callback(tenant.close)  # after the last task of the nursery
             await demo.plant(tenant, seed)
             app = App(tenant)
-            listener = _listener(host, port, root)
             name = f"[{host}]" if ":" in host else host
             tenant.url = f"http{'s' if tls else ''}://{name}:{listener.getsockname()[1]}"
-            ending = trio.Event()
-            serving = functools.partial(
-                hypercorn_serve, app, _config(listener, root if tls else None), shutdown_trigger=ending.wait
-            )
-            await nursery.start(serving)
+            serving = Serving(app, _config(listener, root / "tls" if tls else None, host, grace))
+            await nursery.start(serving.run)
+            listener.close()  # hypercorn has its own hold on it
             for module in handlers.modules():
                 if (resume := getattr(module, "resume", None)) is not None:
                     nursery.start_soon(resume, tenant)
             try:
                 yield tenant
+                serving.end.set()
+                with trio.move_on_after(grace + 1):
+                    await serving.ended.wait()
             finally:
                 nursery.cancel_scope.cancel()
 
 
-def _config(listener: socket.socket, tls: Path | None) -> Config:
+class Serving:
+    """hypercorn, until `end` is set; then it takes no more, and has `ended` when the last request is answered."""
+
+    def __init__(self, app: App, config: Config) -> None:
+        self._app, self._config = cast(Framework, app), config
+        self.end, self.ended = trio.Event(), trio.Event()
+
+    async def run(self, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
+        await hypercorn_serve(
+            self._app, self._config, shutdown_trigger=self.end.wait, task_status=task_status, mode="asgi"
+        )
+        self.ended.set()
+
+
+async def serve(
+    root: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: bool = False,
+    seed: demo.Seed = demo.PEOPLE,
+    lifetime: float = LIFETIME,
+    faults_by_http: bool = False,
+    idle: float | None = None,  # seconds
+) -> None:
+    """Serve `root` until SIGTERM or SIGINT, or until nobody asked for `idle` seconds and no job runs.
+
+    `tenant.json` stands in the folder while it serves, and only then. Call it in the main thread. Raises AlreadyServed,
+    and OSError for an address that is not to be had.
+    """
+    state_file = root / "tenant.json"
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with running(
+            root,
+            host=host,
+            port=port,
+            tls=tls,
+            seed=seed,
+            lifetime=lifetime,
+            faults_by_http=faults_by_http,
+            grace=GRACE,
+        ) as tenant:
+            write_private(state_file, msgspec.json.encode(_state(tenant, tls)))
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_signalled, signals, nursery.cancel_scope)
+                    if idle is not None:
+                        nursery.start_soon(_idle, tenant, idle, nursery.cancel_scope)
+            finally:
+                state_file.unlink(missing_ok=True)
+                _leave_in_any_case(GRACE + 7)
+
+
+def _state(tenant: Tenant, tls: bool) -> dict[str, Any]:
+    """What `tenant.json` says."""
+    return {
+        "url": tenant.url,
+        "pid": os.getpid(),
+        "tenant": tenant.name,
+        "users": tenant.secrets.users,
+        "client": tenant.secrets.client,
+        "ca_cert": str(tenant.root / "tls" / "ca.pem") if tls else None,
+        "key": tenant.secrets.key,
+    }
+
+
+async def _signalled(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+        return
+
+
+async def _idle(tenant: Tenant, seconds: float, scope: trio.CancelScope) -> None:
+    """Ends the scope once nothing came for `seconds`, nothing is under way, and nothing keeps the tenant awake."""
+    served, since = tenant.served, trio.current_time()
+    while trio.current_time() - since < seconds:
+        await trio.sleep(min(seconds / 4, 30))
+        if tenant.served != served or tenant.busy or tenant.awake:
+            served, since = tenant.served, trio.current_time()
+    scope.cancel()
+
+
+def _leave_in_any_case(seconds: float) -> None:
+    """A client that reads nothing more can hold a send, and with it the end, for as long as it likes: not with us."""
+    watch = threading.Timer(seconds, os._exit, (0,))
+    watch.daemon = True
+    watch.start()
+
+
+def _config(listener: socket.socket, tls: Path | None, host: str, grace: float) -> Config:
     config = Config()
     if tls is not None:
-        from agavesh.tenant.tls import certificate
-
-        found = certificate(tls / "tls")
+        found = certificate(tls, host)
         config.certfile, config.keyfile = str(found.chain), str(found.key)
         config.alpn_protocols = ["http/1.1"]
-    config.bind = [f"fd://{listener.detach()}"]
+    config.bind = [f"fd://{os.dup(listener.fileno())}"]
     config.backlog = 512
     config.accesslog = None  # lines of requests could hold what is nobody's business
     config.loglevel = "WARNING"
     config.keep_alive_timeout = KEEP_ALIVE
     config.keep_alive_max_requests = sys.maxsize
     config.h11_max_incomplete_size = LARGEST_HEAD
-    config.graceful_timeout = GRACE
+    config.graceful_timeout = grace
     config.include_server_header = False
     return config
 

@@ -13,6 +13,7 @@ from agavesh.tenant.auth import LIFETIME, Auth
 from agavesh.tenant.disk import Disk
 from agavesh.tenant.faults import Faults
 from agavesh.tenant.files import Files
+from agavesh.tenant.jobs import Jobs
 from agavesh.tenant.listing import Listings
 from agavesh.tenant.staging import Staging
 from agavesh.tenant.store import Store
@@ -30,7 +31,9 @@ class Tenant:
     tenant with one does not end itself.
     """
 
-    def __init__(self, root: Path, *, nursery: trio.Nursery, lifetime: float = LIFETIME, faults_by_http: bool = False):
+    def __init__(
+        self, root: Path, *, nursery: trio.Nursery, lifetime: float = LIFETIME, faults_by_http: bool = False
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root = root
         self.name = NAME
@@ -41,7 +44,9 @@ class Tenant:
         self.faults = Faults(self.auth)
         self.faults_by_http = faults_by_http
         self.files = Files(self)
+        self.jobs = Jobs(self)
         self.awake: set[str] = set()
+        self.busy = self.served = 0  # requests under way, and all that ever came
         self.listings = Listings()
         self.staging = root / "staging"
         self.trash = root / "trash"

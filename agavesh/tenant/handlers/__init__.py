@@ -23,7 +23,10 @@ def modules() -> list[ModuleType]:
 def _module(name: str) -> ModuleType | None:
     if importlib.util.find_spec(f"{__name__}.{name}") is None:
         return None
-    return importlib.import_module(f"{__name__}.{name}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ImportError:  # while apps and jobs are being written
+        return None
 
 
 def find(operation: Operation) -> Handler | None:

@@ -1,0 +1,107 @@
+"""A certificate authority of the tenant's own, and its certificate for this machine's loopback names.
+
+Made when first needed and kept under the tenant's folder: `ca.pem` is what a client trusts, `server.pem` and `key.pem`
+what the server shows. The authority's own key is never written, so nobody can have it sign another name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agavesh.tenant.state import write_private
+
+LIFETIME = timedelta(days=825)  # some clients refuse what is good for longer
+MARGIN = timedelta(days=7)  # so long before its end a certificate is made anew
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Where the parts lie."""
+
+    ca: Path
+    chain: Path
+    key: Path
+
+
+def certificate(folder: Path, host: str = "127.0.0.1") -> Certificate:
+    """The certificate in `folder` for localhost, the loopback addresses and `host`; made if there is none that is good."""
+    found = Certificate(folder / "ca.pem", folder / "server.pem", folder / "key.pem")
+    if not _good(found, host):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(found, host)
+    return found
+
+
+def _good(found: Certificate, host: str) -> bool:
+    if not (found.ca.exists() and found.chain.exists() and found.key.exists()):
+        return False
+    server = x509.load_pem_x509_certificate(found.chain.read_bytes())
+    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return server.not_valid_after_utc - datetime.now(UTC) > MARGIN and _name(host) in names
+
+
+def _make(found: Certificate, host: str) -> None:
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "agavesh embedded tenant")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    ca_identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
+    ca = (
+        _unsigned(ca_name, ca_name, ca_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .add_extension(ca_identifier, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    names = dict.fromkeys(_name(each) for each in ("localhost", "127.0.0.1", "::1", host))
+    server = (
+        _unsigned(name, ca_name, key.public_key())
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    write_private(
+        found.key,
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+    write_private(found.ca, ca.public_bytes(pem))
+    write_private(found.chain, server.public_bytes(pem) + ca.public_bytes(pem))
+
+
+def _unsigned(name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))  # a clock may be behind
+        .not_valid_after(now + LIFETIME)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
