@@ -197,7 +197,7 @@ def jobs(agave: Any, tenant: Facts) -> Facts:
     facts["end"] = awaited(lambda: status(job) in FINAL and status(job))
     record = agave.jobs.get(jobId=job["id"])
     facts["message"] = record.get("message")
-    facts["times"] = [type(record[key]).__name__ for key in ("created", "endTime")]
+    facts["times"] = [type(record[key]).__name__ for key in ("startTime", "endTime")]
     facts["history"] = [one["status"] for one in agave.jobs.getHistory(jobId=job["id"])]
     facts["listed"] = job["id"] in [one["id"] for one in agave.jobs.list()]
     facts["searched"] = [one["id"] for one in agave.jobs.search(attribute="name", value="Count them")] == [job["id"]]
@@ -232,7 +232,9 @@ def clients(agave: Any, tenant: Facts) -> Facts:
     facts: Facts = {"before": "storyteller" in [one["name"] for one in agave.clients.list()]}
     agave.clients.create(body={"clientName": "storyteller", "description": "made by AgavePy"})
     agave.refresh_aris()
-    facts["created"] = agave.clients.getClientByName(clientName="storyteller")["name"]
+    facts["created"] = "storyteller" in [one["name"] for one in agave.clients.list()]
+    # of one record AgavePy makes a useless list, a thing for each field: that it is found is all there is to see
+    facts["found"] = len(agave.clients.getClientByName(clientName="storyteller")) > 1
     facts["usable"] = agave.profiles.get()["username"]
     facts["apis"] = len(agave.clients.listSubscriptionsForClient(clientName="storyteller")) > 0
     agave.clients.delete(clientName="storyteller")

@@ -140,7 +140,8 @@ def test_it_sees_why_a_job_failed_and_stops_resubmits_hides_and_shares_others(st
 
 def test_it_makes_uses_and_deletes_an_oauth_client(story: dict[str, Any]) -> None:
     facts = chapter(story, "clients")
-    assert (facts["before"], facts["created"], facts["usable"]) == (False, "storyteller", "alice")
+    assert (facts["before"], facts["created"], facts["usable"]) == (False, True, "alice")
+    assert facts["found"] is True
     assert (facts["apis"], facts["after"]) == (True, False)
 
 
