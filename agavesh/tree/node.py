@@ -45,10 +45,10 @@ class Directory(Node):
 
     async def lookup(self, name: str) -> Node:
         """The node of that name. NotFound."""
-        async for node in self.scan():
-            if node.name == name:
-                return node
-        raise self.missing(name)
+        nodes = {node.name: node async for node in self.scan()}
+        if name not in nodes:
+            raise self.missing(name)
+        return nodes[name]
 
     async def descend(self, names: list[str]) -> tuple[Node, list[str]]:
         """The node at the end of `names`, or the link that stands in the way with the names behind it."""
@@ -63,8 +63,8 @@ class Directory(Node):
             node = await node.lookup(name)
         return node, []
 
-    async def mkdir(self, name: str) -> None:
-        """Make a folder in it. AlreadyThere; ReadOnly."""
+    async def mkdir(self, name: str) -> Node:
+        """Make a folder in it, and give its node. AlreadyThere; ReadOnly."""
         raise ReadOnly(f"{self.path} can't be changed")
 
     async def remove(self, name: str) -> None:

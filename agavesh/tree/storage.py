@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from agavesh.client.errors import AgaveError, AlreadyThere, NotFound, WrongKind
+from agavesh.client.errors import AgaveError, AlreadyThere, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import TEMPORARY, Entry, JobStorage, Storage
 from agavesh.tree.listing import FRESH, Listing, ListingCache
@@ -75,7 +75,10 @@ class StorageDirectory(StorageNode, Directory):
             yield self.child(entry)
 
     async def lookup(self, name: str) -> Node:
-        entry = (await self.listing()).items.get(name)
+        try:
+            entry = (await self.listing()).items.get(name)
+        except NotAllowed:  # a folder that can't be read may hold one that can
+            entry = await self.storage.stat(f"{self.inner.rstrip('/')}/{name}")
         if entry is None:
             raise self.missing(name)
         return self.child(entry)
@@ -98,7 +101,7 @@ class StorageDirectory(StorageNode, Directory):
             entry = await self.storage.stat(f"{parent.inner.rstrip('/')}/{names[-1]}")
         return parent.child(entry), []
 
-    async def mkdir(self, name: str) -> None:
+    async def mkdir(self, name: str) -> StorageNode:
         inner = f"{self.inner.rstrip('/')}/{name}"
         try:
             await self.storage.stat(inner)
@@ -107,7 +110,9 @@ class StorageDirectory(StorageNode, Directory):
         else:
             raise AlreadyThere(f"{name!r} is in {self.path} already")
         await self.storage.mkdir(inner)
-        self.listings.put(self.path, name, await self.storage.stat(inner))
+        entry = await self.storage.stat(inner)
+        self.listings.put(self.path, name, entry)
+        return self.child(entry)
 
     async def remove(self, name: str) -> None:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agavesh.api.models.systems import SystemSummary
 from agavesh.client.client import Agave
+from agavesh.client.errors import NotAllowed
 from agavesh.client.storage import EXECUTE, READ, WRITE, Entry, SystemStorage
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node
@@ -54,6 +55,19 @@ class Systems(Directory):
 @dataclass(frozen=True)
 class SystemRoot(StorageDirectory):
     """`/systems/<id>`: a system from its root. `~`, which is not listed, is a link to the user's home."""
+
+    async def scan(self) -> AsyncIterator[Node]:
+        try:
+            await self.listing()
+        except NotAllowed:
+            # wire: on a public system only the homes open; the way to one's own is there all the same
+            first = (await self.home()).target.removeprefix(f"{self.path}/").partition("/")[0]
+            if first == self.path:
+                raise
+            yield self.child(Entry(first, "dir", 0, None, READ | EXECUTE))
+            return
+        async for node in super().scan():
+            yield node
 
     async def lookup(self, name: str) -> Node:
         return await self.home() if name == HOME else await super().lookup(name)

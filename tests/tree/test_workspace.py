@@ -44,7 +44,7 @@ async def alice(agave: Agave) -> SystemStorage:
 
 async def test_the_root_shows_one_folder_for_each_kind(workspace: Workspace) -> None:
     assert await names(workspace.root) == ["apps", "jobs", "systems"]
-    assert await names(await workspace.find("/systems")) == ["data.demo", "run.demo"]
+    assert sorted(await names(await workspace.find("/systems"))) == ["data.demo", "run.demo"]
 
 
 async def test_a_path_and_its_uris_are_one_place(workspace: Workspace, alice: SystemStorage) -> None:
@@ -65,6 +65,12 @@ async def test_the_home_is_a_link_that_is_not_listed(workspace: Workspace, alice
     assert isinstance(home, Link)
     assert home.target == "/systems/data.demo/alice"
     assert await text(await workspace.find("/systems/data.demo/~/sub/deep.txt")) == b"two"
+
+
+async def test_a_root_that_may_not_be_listed_shows_the_way_home(workspace: Workspace, tenant: Any) -> None:
+    root = await workspace.find("/systems/data.demo")
+    with tenant.faults.refusing("files.list", status=403):
+        assert await names(root) == ["alice"]
 
 
 async def test_a_deep_path_costs_one_listing_of_the_systems_and_one_request(
