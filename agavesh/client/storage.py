@@ -278,7 +278,10 @@ class SystemStorage(Storage):
         """The user's home, from the root. On a public system each user has one below the system's."""
         record = await self.agave.systems.get(systemId=self.owner)
         base = "/" + ((record.storage.homeDir if record.storage else None) or "").strip("/")
-        return f"{base.rstrip('/')}/{self.agave.username}" if record.public and self.agave.username else base
+        if not record.public:
+            return base
+        user = self.agave.username or (await self.agave.profiles.get()).username
+        return f"{base.rstrip('/')}/{user}"
 
 
 class JobStorage(Storage):

@@ -61,8 +61,8 @@ class SystemRoot(StorageDirectory):
             await self.listing()
         except NotAllowed:
             # wire: on a public system only the homes open; the way to one's own is there all the same
-            first = (await self.home()).target.removeprefix(f"{self.path}/").partition("/")[0]
-            if first == self.path:
+            first = (await self.home()).target.removeprefix(self.path).strip("/").partition("/")[0]
+            if not first:
                 raise
             yield self.child(Entry(first, "dir", 0, None, READ | EXECUTE))
             return
