@@ -24,10 +24,11 @@ class Console:
     """One terminal, or what stands for it. `asker` puts a question where the terminal is not ours to read."""
 
     def __init__(self, out: int = 1, err: int = 2, *, asker: Asker | None = None) -> None:
-        self._out, self._err, self._asker = out, err, asker
+        self._out, self._err, self.asker = out, err, asker
+        # takes a remark that must not be written now, since a prompt stands there; says whether it took it
+        self.hold: Callable[[str], bool] = lambda text: False
         self.is_terminal = os.isatty(out)
         self.errors_seen = os.isatty(err)
-        self.can_ask = asker is not None or (os.isatty(0) and self.errors_seen)
         self.colour = self.is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
     @property
@@ -39,6 +40,11 @@ class Console:
             return os.get_terminal_size(self._out).columns or 80
         except OSError:
             return 80
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody to answer."""
+        return self.asker is not None or (os.isatty(0) and self.errors_seen)
 
     def write(self, text: str | bytes) -> None:
         """Write a result. Blocks while nobody reads: `send` does not. OutputClosed."""
@@ -57,8 +63,11 @@ class Console:
 
     def note(self, text: str) -> None:
         """Say something that is no result."""
+        clean = "".join(f"{printable(line)}\n" for line in text.split("\n"))
+        if self.hold(clean):
+            return
         try:
-            _write(self._err, _encode("".join(f"{printable(line)}\n" for line in text.split("\n"))))
+            _write(self._err, _encode(clean))
         except BrokenPipeError:
             pass  # who closed it does not want to know
 
@@ -77,11 +86,11 @@ class Console:
         """The answer to a question; `secret` ones are not echoed. BadArgument where there is nobody to ask."""
         if not self.can_ask:
             raise BadArgument(f"nobody to ask: {question.strip()}", hint="this needs a terminal, or an option instead")
-        if self._asker is None:
+        if self.asker is None:
             return _ask(question, secret)  # nothing else is going on in this process
         import trio
 
-        return await trio.to_thread.run_sync(self._asker, question, secret, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(self.asker, question, secret, abandon_on_cancel=True)
 
 
 def _ask(question: str, secret: bool) -> str:

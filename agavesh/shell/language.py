@@ -249,8 +249,8 @@ def words(arguments: Sequence[str]) -> list[Token]:
 
 def unfinished(text: str) -> bool:
     """Whether the text ends within a quote or after a backslash, so that its next line belongs to it."""
-    tokens = lex(text)
-    return bool(tokens and tokens[-1].open) or text.endswith("\\\n")
+    tokens = lex(text.removesuffix("\n"))
+    return bool(tokens and tokens[-1].open)
 
 
 def statements(text: str, table: Table) -> list[Statement]:
@@ -277,6 +277,20 @@ def at_cursor(text: str, table: Table) -> Statement:
     statement = walk(tokens, table, typing=typing)
     statement.word, statement.place = typing, typing.start if typing else len(text)
     return statement
+
+
+def roles(text: str, table: Table) -> list[tuple[int, int, Role]]:
+    """Which part each piece of a half-typed text plays: `[start, stop)` and the role. Its last word is not judged."""
+    found: list[tuple[int, int, Role]] = []
+    for tokens in _cut(lex(text)):
+        last = tokens[-1] if tokens and tokens[-1].kind == "word" and tokens[-1].stop == len(text) else None
+        statement = walk(tokens[:-1] if last else tokens, table, typing=last, partial=True)
+        found += statement.roles
+        if last is not None and last.text in statement.expected.words:
+            found.append((last.start, last.stop, "command"))
+        elif last is not None and not last.text.startswith("-") and statement.command is not None:
+            found.append((last.start, last.stop, "value"))
+    return found
 
 
 def walk(tokens: Sequence[Token], table: Table, *, typing: Token | None = None, partial: bool = False) -> Statement:

@@ -110,6 +110,10 @@ class Session:
         self._closing = self.open_now = self.account = None
         self.cwd = self.before = "/"
 
+    def forget_workspace(self) -> None:
+        """The account's task is gone with its nursery: open anew when one is needed."""
+        self._closing = self.open_now = None
+
     # what commands ask for most
 
     async def agave(self) -> Agave:
