@@ -28,12 +28,12 @@ show agavesh whoami
 show agavesh systems
 
 step "A job that really runs"
-show agavesh jobs submit wordcount-1.0 text=agave://data.demo//alice/books/moby.txt --name "first light" --wait
+show agavesh jobs submit wordcount-1.0 text=agave://data.demo/README.txt --name "first light" --wait
 job=$(agavesh -o csv jobs | sed -n 2p | cut -d, -f1)
 
 step "Its outputs, in the shell"
 show agavesh ls -l "job:$job/"
-show agavesh get -f "job:$job/wordcount.txt" "$work/by-shell.txt"
+show agavesh get "job:$job/wordcount.txt" "$work/by-shell.txt"
 
 if [ -e /dev/fuse ] && python -c 'import pyfuse3' 2>/dev/null; then
   step "The same through the kernel"
