@@ -13,6 +13,7 @@ import trio
 
 from agavesh.tenant import demo, server
 from agavesh.tenant.faults import Faults
+from agavesh.tenant.runs import Run
 from agavesh.tenant.state import Tenant as State
 
 
@@ -65,6 +66,8 @@ def tenant_root(planted: Path, tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "tenant"
     shutil.copytree(planted, root, symlinks=True)
     yield root
+    for control in (root / "jobs").glob("*-007"):
+        Run(control).stop()  # jobs outlive their tenant, but not their test
 
 
 @pytest.fixture

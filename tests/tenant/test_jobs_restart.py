@@ -1,0 +1,190 @@
+"""Jobs and the end of the tenant: what runs goes on, what was on its way is finished, nothing is run twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import trio
+
+from agavesh.tenant import server
+from agavesh.tenant.runs import Run
+from tests.conftest import Tenant
+from tests.tenant.shop import Shop
+
+
+class Served:
+    """A tenant in a process of its own, which can be killed and started again. It has what a `Shop` needs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.process: trio.Process | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        (self.root / "tenant.json").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(self.root)]
+        self.process = await trio.lowlevel.open_process(command, stdin=-3)
+        with trio.fail_after(20):
+            while not (self.root / "tenant.json").exists():
+                assert self.process.poll() is None
+                await trio.sleep(0.02)
+        self.url = msgspec.json.decode((self.root / "tenant.json").read_bytes())["url"]
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            await self.process.wait()
+
+    @contextlib.asynccontextmanager
+    async def http(self, username: str = "alice") -> AsyncIterator[httpx.AsyncClient]:
+        facts = msgspec.json.decode((self.root / "tenant.json").read_bytes())
+        password = next(user["password"] for user in facts["users"] if user["username"] == username)
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as http:
+            form = {"grant_type": "password", "username": username, "password": password}
+            client = (facts["client"]["key"], facts["client"]["secret"])
+            token = (await http.post("/token", data=form, auth=client)).json()["access_token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            yield http
+
+    def path(self, system: str, path: str) -> Path:
+        return self.root / "systems" / system / path.lstrip("/")
+
+
+@pytest.fixture
+async def served(tenant_root: Path) -> AsyncIterator[Served]:
+    found = Served(tenant_root)
+    await found.start()
+    yield found
+    with trio.CancelScope(shield=True):
+        await found.kill()
+
+
+HELD = "mkfifo go; echo > begun; read line < go; echo once >> result.txt"
+
+
+async def held(served: Served) -> dict:
+    """A job in the middle of its run."""
+    async with served.http() as http:
+        shop = Shop(served, http)
+        job = await shop.submit(await shop.app(HELD))
+        job = await shop.reached(job["id"], "RUNNING")
+        with trio.fail_after(10):
+            while not (served.path("run.demo", job["outputPath"]) / "begun").exists():
+                await trio.sleep(0.01)
+        return job
+
+
+def let_go(served: Served, job: dict) -> None:
+    (served.path("run.demo", job["outputPath"]) / "go").write_text("go\n")
+
+
+async def ended(served: Served, job: dict) -> tuple[dict, list[str]]:
+    async with served.http() as http:
+        shop = Shop(served, http)
+        return await shop.ended(job["id"]), await shop.history(job["id"])
+
+
+async def test_a_job_runs_on_through_a_restart(served: Served) -> None:
+    job = await held(served)
+    await served.kill()
+    await served.start()
+    async with served.http() as http:
+        assert (await Shop(served, http).job(job["id"]))["status"] == "RUNNING"
+    await trio.to_thread.run_sync(let_go, served, job)
+    job, history = await ended(served, job)
+    assert (job["status"], history.count("RUNNING")) == ("FINISHED", 1)
+
+
+async def test_a_job_that_ends_while_no_tenant_is_there_is_taken_up_from_there(served: Served) -> None:
+    job = await held(served)
+    await served.kill(signal.SIGTERM)
+    await trio.to_thread.run_sync(let_go, served, job)
+    await Run(served.root / "jobs" / job["id"]).wait()
+    await served.start()
+    job, history = await ended(served, job)
+    assert (job["status"], history[-4:]) == (
+        "FINISHED", ["CLEANING_UP", "ARCHIVING", "ARCHIVING_FINISHED", "FINISHED"],
+    )  # fmt: skip
+    assert served.path("data.demo", f"/{job['archivePath']}/result.txt").read_text() == "once\n"
+
+
+async def test_a_job_that_died_with_the_machine_is_interrupted(served: Served) -> None:
+    job = await held(served)
+    await served.kill()
+    runner = int(Path(f"/proc/{job['localId']}/stat").read_text().rpartition(")")[2].split()[1])
+    for process in (runner, int(job["localId"])):
+        os.kill(process, signal.SIGKILL)
+    await served.start()
+    job, history = await ended(served, job)
+    assert (job["status"], history[-2:]) == ("FAILED", ["RUNNING", "FAILED"])
+    assert "interrupted" in job["message"]
+
+
+async def test_a_job_can_be_stopped_by_the_next_tenant(served: Served) -> None:
+    job = await held(served)
+    await served.kill()
+    await served.start()
+    async with served.http() as http:
+        assert (await http.post(f"/jobs/v2/{job['id']}", json={"action": "stop"})).status_code == 200
+        assert (await Shop(served, http).job(job["id"]))["status"] == "STOPPED"
+    assert not Path(f"/proc/{job['localId']}").exists()
+
+
+async def test_jobs_survive_a_tenant_that_is_killed_again_and_again(served: Served) -> None:
+    """Each kill meets jobs in other stages; in the end each has run once, and all are archived."""
+    jobs: list[dict] = []
+    chance = random.Random(20260)
+    served.path("data.demo", "/alice/in.txt").write_text("input\n")
+    for round in range(4):
+        async with served.http() as http:
+            shop = Shop(served, http)
+            app = await shop.app("cat ${text} >> $HOME/../../count; sleep 0.05; echo done > done.txt",
+                                 inputs=[{"id": "text"}], name=f"round{round}")  # fmt: skip
+            jobs += [await shop.submit(app, inputs={"text": "in.txt"}) for _ in range(4)]
+            await trio.sleep(chance.random() * 0.25)  # somewhere in the lives of these jobs
+        await served.kill()
+        await served.start()
+    for job in jobs:
+        job, history = await ended(served, job)
+        assert job["status"] == "FINISHED", (job, history)
+        told = [status for status in history if status != "STAGING_INPUTS"]
+        assert len(told) == len(set(told))
+        assert served.path("data.demo", f"/{job['archivePath']}/done.txt").exists()
+    assert served.path("run.demo", "/scratch/count").read_text() == "input\n" * len(jobs)
+
+
+STAGES = ["PENDING", "PROCESSING_INPUTS", "STAGING_INPUTS", "STAGED", "STAGING_JOB", "SUBMITTING", "QUEUED"]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "RUNNING", "CLEANING_UP", "ARCHIVING", "ARCHIVING_FINISHED"])
+async def test_every_stage_can_be_done_again(tenant_root: Path, stage: str) -> None:
+    """A job that was through already is set back to a stage, as a crash right before its next status leaves it."""
+    async with server.running(tenant_root) as state:
+        tenant = Tenant(state)
+        async with tenant.http() as http:
+            shop = Shop(tenant, http)
+            tenant.path("data.demo", "/alice/in.txt").write_text("input\n")
+            app = await shop.app("cat ${text} >> $HOME/../../count", inputs=[{"id": "text"}])
+            job = await shop.ran(app, inputs={"text": "in.txt"})
+            stored = state.store.get("job", job["id"])
+            assert stored is not None
+            before = {**stored, "status": stage, "endTime": None}
+            if stage in STAGES[:-1]:
+                before |= {"startTime": None, "localId": None}
+            state.store.put("job", job["id"], before, owner="alice")
+    async with server.running(tenant_root) as state:
+        tenant = Tenant(state)
+        async with tenant.http() as http:
+            shop = Shop(tenant, http)
+            job = await shop.ended(job["id"])
+            assert (job["status"], await shop.output(job["id"], "in.txt")) == ("FINISHED", "input\n")
+        assert tenant.bytes("run.demo", "/scratch/count") == b"input\n"
