@@ -89,8 +89,9 @@ class ListingCache:
             flight.error = error
             if self._flights.get(key) is flight:
                 self._kept.pop(key, None)
+        except Exception as error:  # noqa: BLE001  # a fault of ours: theirs to tell who asked, not the end of all others
+            flight.error = error
         finally:
-            # a bug in `fetch` ends the nursery and so the program: waiters must not be left behind
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if flight.listing is None and flight.error is None:

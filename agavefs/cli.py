@@ -1,0 +1,263 @@
+"""The command `agavefs`: mount, umount, status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import functools
+import logging
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import agavesh
+from agavefs.places import Card, Places
+from agavesh.client.errors import AgaveError, NotAllowed, NotSignedIn, Unreachable
+
+if TYPE_CHECKING:
+    from agavefs.kernel import Deadlines
+
+# sysexits.h
+EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_TEMPFAIL, EX_NOPERM = 64, 69, 70, 71, 75, 77
+
+# what mount(8) and fstab say, and what becomes of it
+_TO_KERNEL = {"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "sync", "async", "dirsync"}
+_TO_KERNEL |= {"allow_other", "allow_root"}
+_UNDERSTOOD = {"rw", "defaults", "auto", "noauto", "user", "nouser", "users", "nofail", "_netdev", "relatime"}
+
+_NEEDS = """\
+agavefs: mounting needs pyfuse3, which is not installed
+  pip install 'agavesh[mount]'
+It is built from source; on Debian and Ubuntu that needs
+  apt install libfuse3-dev fuse3 pkg-config gcc python3-dev
+Without it `agavesh` reaches the same tree from its prompt."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    try:
+        status: int = asked.run(asked)
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agavefs", description="What you can reach on an Agave platform, as files.")
+    parser.add_argument("--version", action="version", version=f"agavefs {agavesh.__version__}")
+    parser.error = functools.partial(_usage, parser)  # type: ignore[method-assign]  # argparse would exit with 2
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    mount = commands.add_parser("mount", help="mount the tree on a folder", description="Mount the tree on DIR.")
+    mount.add_argument("dir", metavar="DIR", type=Path)
+    mount.add_argument("--read-only", "-r", action="store_true", help="change nothing on the platform")
+    mount.add_argument("--foreground", "-f", action="store_true", help="stay, and log to standard error")
+    mount.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
+    mount.add_argument("--cache-size", metavar="MIB", type=int, default=4096, help="room for what is fetched (4096)")
+    mount.add_argument(
+        "-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as mount(8) has them"
+    )
+    mount.add_argument("--tell", type=int, help=argparse.SUPPRESS)  # the pipe to the parent
+    mount.set_defaults(run=_mount)
+
+    umount = commands.add_parser("umount", aliases=["unmount"], help="unmount, when all is sent")
+    umount.add_argument("dir", metavar="DIR", type=Path)
+    umount.set_defaults(run=_umount)
+
+    status = commands.add_parser("status", help="what is mounted, and what is not sent yet")
+    status.set_defaults(run=_status)
+    for command in (mount, umount, status):
+        command.error = functools.partial(_usage, command)  # type: ignore[method-assign]
+    return parser
+
+
+def _usage(parser: argparse.ArgumentParser, message: str) -> None:
+    parser.print_usage(sys.stderr)
+    _say(message)
+    raise SystemExit(EX_USAGE)
+
+
+def _say(text: str) -> None:
+    print(f"agavefs: {text}", file=sys.stderr, flush=True)
+
+
+# mount ---------------------------------------------------------------------------------------------------------------
+
+
+def _mount(asked: argparse.Namespace) -> int:
+    try:
+        import pyfuse3  # noqa: F401  # only whether it is there
+    except ImportError:
+        print(_NEEDS, file=sys.stderr)
+        return EX_UNAVAILABLE
+    mountpoint = Path(os.path.abspath(asked.dir))  # noqa: PTH100  # resolve() would ask a mount that hangs
+    if trouble := _no_way(mountpoint):
+        _say(trouble)
+        return EX_UNAVAILABLE if "/dev/fuse" in trouble or "fusermount3" in trouble else EX_OSERR
+    places = Places.of(asked.cache_dir)
+    try:
+        doubt = places.doubt()
+    except OSError as error:
+        _say(f"{places.cache} can't be used: {error.strerror}")
+        return EX_OSERR
+    if doubt and asked.tell is None:
+        _say(doubt)
+    if asked.foreground or asked.tell is not None:
+        return _serve(asked, mountpoint, places)
+    from agavefs import supervise
+
+    arguments = ["mount", str(mountpoint), f"--cache-size={asked.cache_size}"]
+    arguments += ["--read-only"] if asked.read_only else []
+    arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
+    arguments += [part for options in asked.options for part in ("-o", options)]
+    name = str(mountpoint).strip("/").replace("/", "-")[-100:] or "root"
+    return supervise.start(arguments, mountpoint, places.log(name), _say)
+
+
+def _no_way(mountpoint: Path) -> str | None:
+    """Why nothing can be mounted there, if so."""
+    if not Path("/dev/fuse").exists():
+        return "there is no /dev/fuse here: in a container it must be passed in (--device /dev/fuse)"
+    if os.getuid() != 0 and shutil.which("fusermount3") is None:
+        return "there is no fusermount3 here, which mounts for ordinary users: apt install fuse3"
+    try:
+        os.stat(mountpoint)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            return f"{mountpoint}: {error.strerror}"
+        # what a mount that was killed has left
+        subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, capture_output=True)
+    if not mountpoint.is_dir():
+        return f"{mountpoint} is no folder"
+    if os.path.ismount(mountpoint):
+        return f"something is mounted on {mountpoint} already"
+    return None
+
+
+def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
+    """Be the mount."""
+    import faulthandler
+
+    import trio
+
+    from agavefs import mount, supervise
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    faulthandler.register(signal.SIGUSR1)
+    word = functools.partial(supervise.tell, asked.tell) if asked.tell is not None else None
+
+    def notice(text: str) -> None:
+        word(supervise.Word(notice=text)) if word else _say(text)
+
+    def ready() -> None:
+        if word and asked.tell is not None:
+            word(supervise.Word(ready=True))
+            os.close(asked.tell)
+
+    try:
+        fuse, read_only = _options(asked.options, notice)
+        options = mount.Options(
+            mountpoint, places, asked.read_only or read_only, asked.cache_size * 2**20, _deadlines(), fuse
+        )
+        left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
+    except (AgaveError, OSError, RuntimeError) as error:
+        text, status = f"{mountpoint} can't be mounted: {error}", _exit_status(error)
+        word(supervise.Word(error=text, status=status)) if word else _say(text)
+        return status
+    return EX_TEMPFAIL if left else 0
+
+
+def _exit_status(error: Exception) -> int:
+    if isinstance(error, NotSignedIn | NotAllowed):
+        return EX_NOPERM
+    if isinstance(error, Unreachable):
+        return EX_UNAVAILABLE
+    return EX_SOFTWARE if isinstance(error, AgaveError) else EX_OSERR
+
+
+def _options(given: list[str], notice: Callable[[str], None]) -> tuple[frozenset[str], bool]:
+    """What -o says: options for the kernel, and whether it is to be read-only."""
+    fuse, read_only = set(), False
+    for option in (option for options in given for option in options.split(",") if option):
+        if option in ("ro", "rw"):
+            read_only = option == "ro"
+        elif option in _TO_KERNEL:
+            fuse.add(option)
+        elif option not in _UNDERSTOOD and not option.startswith("x-"):
+            notice(f"the option {option!r} is not known here, and left out")
+    return frozenset(fuse), read_only
+
+
+def _deadlines() -> Deadlines:
+    """The deadlines, as AGAVEFS_DEADLINES has them (`metadata=5,read=20,progress=20`, in seconds)."""
+    from agavefs.kernel import Deadlines
+
+    given = os.environ.get("AGAVEFS_DEADLINES", "")
+    pairs = (part.partition("=") for part in given.split(",") if part)
+    return Deadlines(**{name: float(value) for name, _, value in pairs})
+
+
+# umount and status ---------------------------------------------------------------------------------------------------
+
+
+def _umount(asked: argparse.Namespace) -> int:
+    mountpoint = Path(os.path.abspath(asked.dir))  # noqa: PTH100  # resolve() would ask a mount that hangs
+    card = next((card for card in Places.of().cards() if card.mountpoint == str(mountpoint)), None)
+    process = None
+    if card is not None:
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(card.pid)
+    done = subprocess.run(["fusermount3", "-u", str(mountpoint)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        _say(done.stderr.strip().removeprefix("fusermount3: ") or f"{mountpoint} can't be unmounted")
+        return EX_OSERR
+    if card is None or process is None:
+        return 0
+    return _wait(card, process)
+
+
+def _wait(card: Card, process: int) -> int:
+    """Until the mount has sent what it owes, and ended."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    told = ""
+    while not poll.poll(1000):
+        if (owed := f"{_owed(card)} files are still on their way") != told:
+            told = owed
+            _say(owed)
+    if left := _owed(card):
+        _say(f"{left} files could not be sent; they are kept, and the next mount sends them")
+        return EX_TEMPFAIL
+    return 0
+
+
+def _owed(card: Card) -> int:
+    from agavefs.journal import count
+
+    return count(Path(card.cache), card.owner)
+
+
+def _status(asked: argparse.Namespace) -> int:
+    for card in Places.of().cards():
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(card.since))
+        owed = _owed(card)
+        print(
+            card.mountpoint,
+            card.account.removeprefix("@"),
+            f"since {since}",
+            *(["read-only"] if card.read_only else []),
+            *([f"{owed} files not sent yet"] if owed else []),
+            sep="  ",
+        )
+    return 0

@@ -1,0 +1,49 @@
+"""Control: the folder `.agavefs` of a mount, which tells of the mount itself. Not listed; it opens by its name."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from agavesh.client.storage import EXECUTE, READ, Entry
+from agavesh.tree.node import Directory, Node, TextFile
+
+NAME = ".agavefs"
+_ERRORS = 200  # lines
+
+
+class Errors(logging.Handler):
+    """The last warnings and errors of the log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: collections.deque[str] = collections.deque(maxlen=_ERRORS)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record).partition("\n")[0])
+
+    def text(self) -> str:
+        return "".join(f"{line}\n" for line in self._lines)
+
+
+@dataclass(frozen=True)
+class Control(Directory):
+    """`.agavefs`: `status`, what the mount is at; `errors`, what went wrong lately."""
+
+    texts: dict[str, Callable[[], str]]
+
+    async def scan(self) -> AsyncIterator[Node]:
+        for name, text in self.texts.items():
+            # of unknown size: it is made when it is opened
+            yield TextFile(
+                f"{self.path}/{name}", Entry(name, "file", None, time.time()), lambda text=text: text().encode()
+            )
+
+
+def make_control(texts: dict[str, Callable[[], str]]) -> Control:
+    """The folder with these files."""
+    return Control(f"/{NAME}", Entry(NAME, "dir", 0, time.time(), READ | EXECUTE), texts)

@@ -1,0 +1,319 @@
+"""Files: what is open. Which bytes an open file means, and what becomes of them when they are written.
+
+The version of a file is checked when it is opened, not while it is read: a changed file has a new spool, an old handle
+keeps the one it has. What is written is the same spool for all who have the file open, seen here at once, and is the
+platform's when close returns. It knows no FUSE.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agavefs.attributes import UNSETTLED
+from agavefs.fetch import Fetcher
+from agavefs.handles import Handle, SpoolHandle, TailHandle, TextHandle
+from agavefs.inodes import Inode
+from agavefs.looks import Look, Looks
+from agavefs.spool import YOUNG, Spool, Spools
+from agavefs.writeback import Writeback
+from agavesh.client.errors import BadArgument, NotAllowed, NotFound, WrongKind
+from agavesh.client.path import RemotePath
+from agavesh.client.storage import READ, TEMPORARY, Entry, Version
+from agavesh.tree.listing import ListingCache
+from agavesh.tree.node import File
+from agavesh.tree.storage import StorageFile
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open file. `keep`: what the kernel has cached of it is still true; `direct`: it must cache nothing."""
+
+    handle: int
+    keep: bool
+    direct: bool
+
+
+class Files:
+    """The open files of a mount. Inodes and handles go by number; errors are AgaveErrors, or this machine's OSErrors."""
+
+    def __init__(
+        self, looks: Looks, listings: ListingCache, spools: Spools, fetcher: Fetcher, writeback: Writeback
+    ) -> None:
+        self._looks, self._inodes = looks, looks.inodes
+        self._listings, self._spools, self._fetcher, self._writeback = listings, spools, fetcher, writeback
+        self._handles: dict[int, tuple[Inode, Handle]] = {}
+        self._numbers = itertools.count(1)
+        self._writers: dict[Spool, Inode] = {}  # whose file it is that is written
+        # called when what the kernel knows of an inode's attributes is old; set by the kernel's side
+        self.on_changed: Callable[[Inode], None] = lambda inode: None
+        writeback.on_settled = self._settled
+
+    # opening ---------------------------------------------------------------------------------------------------------
+
+    async def open(self, number: int, flags: int) -> Opened:
+        """Open a file. NotAllowed and ReadOnly come here, not later."""
+        inode = self._inodes[number]
+        mode = flags & os.O_ACCMODE
+        writable = mode != os.O_RDONLY or bool(flags & os.O_TRUNC)
+        if inode.entry.is_dir:
+            raise WrongKind(f"{inode.path} is a folder")
+        if writable:
+            self._looks.may_write(inode)
+        if mode != os.O_WRONLY and not inode.entry.access & READ:
+            raise NotAllowed(f"no permission to read {inode.path}")
+        inode.uses += 1
+        try:
+            keep, handle = await self._open(inode, writable, flags)
+        except BaseException:
+            self.unused(inode)
+            raise
+        return self._opened(inode, handle, keep)
+
+    async def _open(self, inode: Inode, writable: bool, flags: int) -> tuple[bool, Handle]:
+        if inode.spool is None or not (inode.spool.dirty or inode.spool.orphan):
+            await self._check(inode)
+        node = inode.node
+        if not isinstance(node, StorageFile):
+            if not isinstance(node, File):
+                raise BadArgument(f"{inode.path} is no file")
+            return False, TextHandle(await node.content(), direct=inode.entry.size is None)
+        if node.growing:
+            return False, TailHandle(node.storage, node.inner, inode.entry.size or 0)
+        keep, spool = self._spool(inode, node)
+        handle = SpoolHandle(spool, self._fetcher, self._writeback, writable=writable, append=bool(flags & os.O_APPEND))
+        self._spools.take(spool)
+        try:
+            if flags & os.O_TRUNC and (spool.size or spool.writing):
+                await handle.truncate(0)
+                self._written(inode, spool)
+                keep = False
+        except BaseException:
+            self._spools.drop(spool)
+            raise
+        return keep, handle
+
+    def _opened(self, inode: Inode, handle: Handle, keep: bool) -> Opened:
+        number = next(self._numbers)
+        self._handles[number] = (inode, handle)
+        return Opened(number, keep, handle.direct)
+
+    async def _check(self, inode: Inode) -> None:
+        """Make sure that what we know of a file is not old."""
+        if inode.gone or inode.parent is None:
+            return
+        if inode.fixed is not None:
+            await self._looks.fresh(inode)
+            return
+        node, known = inode.node, inode.entry
+        young = known.modified is not None and inode.told_wall - known.modified < YOUNG
+        if (inode.age() <= self._looks.trust(inode) and not young) or not isinstance(node, StorageFile):
+            return
+        told, wall = time.monotonic(), time.time()
+        try:
+            entry = (await node.again()).entry
+        except (NotFound, WrongKind):
+            self._listings.forget(inode.parent.path)
+            raise
+        if inode.spool is not None and inode.spool.dirty:
+            return  # somebody writes it by now
+        inode.tell(entry, None, told, wall)
+        self._listings.put(inode.parent.path, inode.name, entry)
+        if entry.version != known.version:
+            self.on_changed(inode)
+
+    def _spool(self, inode: Inode, node: StorageFile) -> tuple[bool, Spool]:
+        """The spool that an open of the file means, and whether the kernel's cache of it is true."""
+        spool, version = inode.spool, inode.entry.version
+        if spool is not None and (spool.dirty or spool.orphan):
+            return True, spool
+        found = self._spools.find(node.remote, version)
+        if found is None or found.young:
+            fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
+            fresh.young = version is not None and time.time() - version[1] < YOUNG
+            if found is not None:
+                self._spools.rest(found)  # nobody finds it any more
+            found = fresh
+        keep = found is spool and inode.shown == version
+        inode.spool, inode.shown = found, version
+        return keep, found
+
+    def create(self, inode: Inode, mode: int) -> SpoolHandle:
+        """The handle of a file that is new. The caller has looked that there is none, and calls `begin` next."""
+        node = inode.node
+        assert isinstance(node, StorageFile)
+        spool = self._spools.make(node.remote, node.storage)
+        self._spools.take(spool)
+        inode.spool = spool
+        inode.uses += 1
+        self._looks.attributes.forget(inode.path)
+        self._looks.attributes.note(inode.path, UNSETTLED, mode=mode & 0o777)
+        return SpoolHandle(spool, self._fetcher, self._writeback, writable=True)
+
+    async def begin(self, inode: Inode, handle: SpoolHandle) -> Opened:
+        """A new file is owed from now on, even if nothing is written."""
+        try:
+            await self._writeback.begin(handle.spool)
+        except BaseException:
+            self._spools.drop(handle.spool)
+            self.unused(inode)
+            raise
+        self._written(inode, handle.spool)
+        return self._opened(inode, handle, False)
+
+    # using -----------------------------------------------------------------------------------------------------------
+
+    async def read(self, handle: int, start: int, size: int) -> bytes:
+        return await self._handles[handle][1].read(start, size)
+
+    async def write(self, handle: int, start: int, data: bytes) -> None:
+        inode, it = self._handles[handle]
+        await it.write(start, data)
+        if isinstance(it, SpoolHandle):
+            self._written(inode, it.spool)
+
+    async def flush(self, handle: int) -> None:
+        """close(2) of one descriptor: what was written is the platform's when this returns."""
+        await self._handles[handle][1].flush()
+
+    async def fsync(self, handle: int) -> None:
+        """What was written is the platform's when this returns."""
+        await self._handles[handle][1].sync()
+
+    async def release(self, handle: int) -> None:
+        """The last descriptor is gone."""
+        inode, it = self._handles.pop(handle)
+        try:
+            await it.release()
+        finally:
+            if isinstance(it, SpoolHandle):
+                self._spools.drop(it.spool)
+            self.unused(inode)
+
+    def unused(self, inode: Inode) -> None:
+        """One use less."""
+        inode.uses -= 1
+        if not inode.uses:
+            if inode.hidden is not None and inode.spool is not None:
+                row, temporary = inode.hidden
+                inode.hidden = None
+                self._writeback.remove_hidden(row, inode.spool.storage, temporary)
+            inode.spool = None
+            self._inodes.rest(inode)
+
+    async def setattr(
+        self,
+        number: int,
+        handle: int | None = None,
+        *,
+        size: int | None = None,
+        mode: int | None = None,
+        owner: tuple[int | None, int | None] = (None, None),
+        modified: int | None = None,
+        accessed: int | None = None,
+    ) -> Look:
+        """Change what is not None. Modes and times are remembered, since the platform can't keep them."""
+        inode = self._inodes[number]
+        it = self._handles[handle][1] if handle is not None else None
+        if not (isinstance(it, SpoolHandle) and it.writable):
+            self._looks.may_write(inode)
+        if any(asked not in (None, own) for asked, own in zip(owner, (os.getuid(), os.getgid()), strict=True)):
+            raise PermissionError(1, "files on the platform can't be given away")
+        if size is not None:
+            await self._truncate(inode, it, size)
+        if not inode.gone and (mode, modified, accessed) != (None, None, None):
+            look = self._looks.look(inode)
+            version = UNSETTLED if self._is_own(inode) else None if look.entry.is_dir else look.entry.version
+            bits = None if mode is None else mode & 0o7777
+            self._looks.attributes.note(inode.path, version, mode=bits, modified=modified, accessed=accessed)
+        return self._looks.look(inode)
+
+    def _is_own(self, inode: Inode) -> bool:
+        return inode.spool is not None and (inode.spool.dirty or inode.spool.orphan)
+
+    async def _truncate(self, inode: Inode, handle: Handle | None, size: int) -> None:
+        if isinstance(handle, SpoolHandle):
+            await handle.truncate(size)
+            self._written(inode, handle.spool)
+            return
+        number = (await self.open(inode.number, os.O_WRONLY)).handle
+        try:
+            handle = self._handles[number][1]
+            assert isinstance(handle, SpoolHandle)
+            if handle.spool.size != size:
+                await handle.truncate(size)
+                self._written(inode, handle.spool)
+                # no close comes that could tell of trouble
+                await handle.sync()
+        finally:
+            await self.release(number)
+
+    # writing ---------------------------------------------------------------------------------------------------------
+
+    def _written(self, inode: Inode, spool: Spool) -> None:
+        """Something of it is owed now."""
+        if not inode.gone and spool.row is not None:
+            if self._writers.get(spool) is not inode:
+                self._looks.attributes.written(inode.path, inode.entry.version)
+                self._writers[spool] = inode
+                self._looks.keep_own(inode)
+            elif self._looks.attributes.of(inode.path, UNSETTLED):
+                self._looks.attributes.written(inode.path, UNSETTLED)
+
+    def _settled(self, spool: Spool, remote: RemotePath, entry: Entry) -> None:
+        """The platform has it."""
+        inode = self._writers.pop(spool, None)
+        if inode is None or inode.gone or inode.parent is None:
+            self._listings.forget(remote.parent.tree_path)
+            return
+        inode.tell(entry, None, time.monotonic(), time.time())
+        inode.shown = entry.version
+        self._looks.attributes.settled(inode.path, UNSETTLED, entry.version)
+        self._listings.put(inode.parent.path, inode.name, entry)
+        self._looks.drop_own(inode)
+
+    def renamed(self, inode: Inode, before: Version | None) -> None:
+        """It has a new place, and maybe a new version: its bytes are the same."""
+        node = inode.node
+        if not isinstance(node, StorageFile) or inode.entry.version == before or self._is_own(inode):
+            return
+        if (spool := inode.spool or self._spools.find(node.remote, before)) is not None:
+            self._spools.detach(spool)
+            self._spools.settled(spool, inode.entry.version)
+            spool.stamp = None
+        inode.shown = inode.entry.version if inode.shown == before else None
+
+    async def let_go(self, inode: Inode) -> None:
+        """Take a file from its place on the platform. Who has it open keeps its bytes, and nothing of it is sent."""
+        spool, node = inode.spool, inode.node
+        assert isinstance(node, StorageFile)
+        if spool is not None and spool.dirty:
+            self._writeback.forget(spool)
+            await self._writeback.rest(spool)
+            try:
+                await node.storage.remove(node.inner)
+            except NotFound:
+                pass
+        elif spool is not None and spool.users and not spool.whole:
+            await self._hide(inode, node, spool)
+        else:
+            await node.storage.remove(node.inner)
+        self.forget(inode)
+
+    async def _hide(self, inode: Inode, node: StorageFile, spool: Spool) -> None:
+        temporary = node.remote.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
+        row = await self._writeback.hide(node.remote, temporary.path)
+        await node.storage.move(node.inner, temporary.path)
+        self._spools.moved(node.remote, temporary)
+        inode.hidden = (row, temporary.path)
+
+    def forget(self, inode: Inode) -> None:
+        """Its place is somebody else's, or nobody's."""
+        if (spool := inode.spool) is not None:
+            spool.orphan = True
+            self._writers.pop(spool, None)
+            self._spools.rest(spool)

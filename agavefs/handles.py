@@ -1,0 +1,149 @@
+"""Handles: what an open file is. A SpoolHandle has remote bytes, a TextHandle bytes made here, a TailHandle still grows.
+
+Reading makes sure that the bytes are here; writing, that the file is whole and the journal knows. Whose file it is, and
+whether it may be opened at all, is settled before (`files`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from agavefs.fetch import Ahead, Fetcher
+from agavefs.spool import Spool
+from agavefs.writeback import Writeback
+from agavesh.client.errors import AgaveError, Changed, ReadOnly
+from agavesh.client.storage import Storage
+
+_log = logging.getLogger(__name__)
+
+
+class Handle(Protocol):
+    """One open of a file. `direct` says that the kernel must keep nothing of it."""
+
+    direct: bool
+
+    async def read(self, start: int, size: int) -> bytes: ...
+    async def write(self, start: int, data: bytes) -> None: ...
+    async def flush(self) -> None: ...
+    async def sync(self) -> None: ...
+    async def release(self) -> None: ...
+
+
+class TextHandle:
+    """A file made here: its bytes as they were when it was opened."""
+
+    def __init__(self, text: bytes, *, direct: bool) -> None:
+        self._text, self.direct = text, direct
+
+    async def read(self, start: int, size: int) -> bytes:
+        return self._text[start : start + size]
+
+    async def write(self, start: int, data: bytes) -> None:
+        raise ReadOnly("this file can't be changed")
+
+    async def flush(self) -> None: ...
+    async def sync(self) -> None: ...
+    async def release(self) -> None: ...
+
+
+class TailHandle:
+    """A file that a job still writes. It asks for the size at each end of the file, and keeps no bytes."""
+
+    direct = True
+
+    def __init__(self, storage: Storage, inner: str, size: int) -> None:
+        self._storage, self._inner, self._size = storage, inner, size
+
+    async def read(self, start: int, size: int) -> bytes:
+        if start + size > self._size:
+            self._size = (await self._storage.stat(self._inner)).size or 0
+        stop = min(start + size, self._size)
+        if start >= stop:
+            return b""
+        got = bytearray()
+        try:
+            async with self._storage.read(self._inner, start, stop) as stream:
+                skip = start - stream.start  # a platform without ranges begins at the beginning
+                async for chunk in stream:
+                    got += chunk[max(0, skip) :]
+                    skip -= min(len(chunk), max(0, skip))
+                    if len(got) >= stop - start:
+                        break
+        except Changed:  # shorter than it was: begun anew
+            self._size = 0
+            return b""
+        return bytes(got[: stop - start])
+
+    async def write(self, start: int, data: bytes) -> None:
+        raise ReadOnly("what a job writes can't be changed")
+
+    async def flush(self) -> None: ...
+    async def sync(self) -> None: ...
+    async def release(self) -> None: ...
+
+
+class SpoolHandle:
+    """Remote bytes, through their spool. Others may have the same spool open, and see what is written here."""
+
+    direct = False
+
+    def __init__(
+        self, spool: Spool, fetcher: Fetcher, writeback: Writeback, *, writable: bool = False, append: bool = False
+    ) -> None:
+        self.spool, self._fetcher, self._writeback = spool, fetcher, writeback
+        self.writable, self._append = writable, append
+        self._ahead = Ahead()
+        self.wrote = False  # since it was flushed last
+        self._flushed = False
+
+    async def read(self, start: int, size: int) -> bytes:
+        stop = min(start + size, self.spool.size)
+        if start >= stop:
+            return b""
+        await self._fetcher.ensure(self.spool, start, stop, ahead=self._ahead)
+        return self.spool.read(start, stop)
+
+    async def write(self, start: int, data: bytes) -> None:
+        spool = self.spool
+        await self.change(spool.size)
+        # no await until it is written: what `change` has made sure of must hold
+        spool.write(spool.size if self._append else start, data)
+
+    async def truncate(self, size: int) -> None:
+        await self.change(min(size, self.spool.size))
+        self.spool.truncate(size)
+
+    async def change(self, needed: int) -> None:
+        """Make ready for a change that leaves the first `needed` bytes as they are."""
+        if not self.writable:
+            raise ReadOnly("the file is not open for writing")
+        spool = self.spool
+        if not spool.writing:
+            # v2 takes whole files only: what stays has to be here, to be sent again
+            await self._fetcher.ensure(spool, 0, needed)
+            await self._writeback.begin(spool)
+        self.wrote = True
+
+    async def flush(self) -> None:
+        """close(2), for each descriptor of the handle. The first with something to send waits until it is there."""
+        if not self.wrote:
+            return
+        if self._flushed:
+            await self._writeback.seal(self.spool, now=False)
+        else:
+            await self.sync()
+            self._flushed = True
+        self.wrote = False
+
+    async def sync(self) -> None:
+        await self._writeback.seal(self.spool)
+        await self._writeback.settle(self.spool)
+
+    async def release(self) -> None:
+        """The last descriptor is closed: nobody hears of trouble now, but the journal has it."""
+        if self.writable:
+            try:
+                await self._writeback.seal(self.spool)
+            except (AgaveError, OSError) as trouble:
+                _log.error("%s can't be sealed: %s", self.spool.remote.uri, trouble)

@@ -1,0 +1,297 @@
+"""The kernel's side: pyfuse3's handlers. Bytes become names, looks become attributes, errors become errnos; no more.
+
+Every handler is guarded: it has a deadline, for a program that waits for us can't be stopped, not by SIGKILL, until we
+answer; and no exception leaves it, for one would end the mount. Where a wait may go on as long as something moves
+(close, fsync, truncate, write), those who wait below have the deadline.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pyfuse3
+import trio
+from pyfuse3 import EntryAttributes, FileInfo, FUSEError, InodeT, RequestContext, SetattrFields
+
+from agavefs.files import Files, Opened
+from agavefs.inodes import Inode
+from agavefs.looks import Look, Looks
+from agavefs.names import Names
+from agavesh.client.errors import AgaveError, NotFound
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BLOCK = 4096  # bytes
+_ROOM = 2**40 // _BLOCK  # blocks of a filesystem whose size nobody knows: a TiB, all of it free
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """How long a program may have to wait, in seconds. `progress`: without any news of what it waits for."""
+
+    metadata: float = 15.0
+    read: float = 60.0
+    progress: float = 60.0
+
+
+Act = Callable[Concatenate["Kernel", P], Coroutine[Any, Any, T]]
+
+
+def handler(deadline: str | None = "metadata") -> Callable[[Act[P, T]], Act[P, T]]:
+    """The guard. `deadline` names one of Deadlines; None: what it calls has a deadline of its own."""
+
+    def guard(act: Act[P, T]) -> Act[P, T]:
+        @functools.wraps(act)
+        async def guarded(self: Kernel, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            seconds = getattr(self.deadlines, deadline) if deadline else float("inf")
+            try:
+                with trio.fail_after(seconds):
+                    return await act(self, *args, **kwargs)
+            except trio.TooSlowError:
+                _log.warning("%s: no answer from the platform within %.0f s", act.__name__, seconds)
+                raise FUSEError(errno.ETIMEDOUT) from None
+            except FUSEError:
+                raise
+            except AgaveError as error:
+                if not isinstance(error, NotFound):
+                    _log.info("%s: %s", act.__name__, error)
+                raise FUSEError(error.errno) from error
+            except OSError as error:
+                _log.info("%s: %s", act.__name__, error)
+                raise FUSEError(error.errno or errno.EIO) from error
+            except Exception as error:
+                # a fault of ours: told in the log, and to the program as what it is; the mount goes on
+                _log.exception("%s failed", act.__name__)
+                raise FUSEError(errno.EIO) from error
+
+        return guarded
+
+    return guard
+
+
+class Kernel(pyfuse3.Operations):
+    """The handlers, as the kernel calls them."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+
+    def __init__(self, looks: Looks, names: Names, files: Files, deadlines: Deadlines) -> None:
+        super().__init__()
+        self.looks, self.names, self.files, self.deadlines = looks, names, files, deadlines
+        self._owner = os.getuid(), os.getgid()
+        files.on_changed = self._changed
+
+    def _changed(self, inode: Inode) -> None:
+        try:
+            # attributes only: pages are dropped by the next open, and asking for that here could wait for ourselves
+            pyfuse3.invalidate_inode(InodeT(inode.number), attr_only=True)
+        except OSError:
+            pass  # the kernel does not know it, or is done with us
+
+    # names -----------------------------------------------------------------------------------------------------------
+
+    @handler()
+    async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
+        try:
+            return self._attributes(await self.names.lookup(parent_inode, os.fsdecode(name)))
+        except NotFound:
+            attributes = EntryAttributes()
+            attributes.st_ino = InodeT(0)  # so the kernel keeps it that there is none
+            attributes.entry_timeout = self.looks.negative(parent_inode)
+            return attributes
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        for number, times in inode_list:
+            self.looks.inodes.forget(number, times)
+
+    @handler()
+    async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
+        return self._attributes(await self.names.getattr(inode))
+
+    @handler(None)
+    async def setattr(
+        self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
+    ) -> EntryAttributes:
+        look = await self.files.setattr(
+            inode,
+            fh,
+            size=attr.st_size if fields.update_size else None,
+            mode=attr.st_mode if fields.update_mode else None,
+            owner=(attr.st_uid if fields.update_uid else None, attr.st_gid if fields.update_gid else None),
+            modified=attr.st_mtime_ns if fields.update_mtime else None,
+            accessed=attr.st_atime_ns if fields.update_atime else None,
+        )
+        return self._attributes(look)
+
+    @handler()
+    async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
+        return os.fsencode(self.looks.readlink(self.looks.inodes[inode]))
+
+    @handler()
+    async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
+        self.looks.access(self.looks.inodes[inode], mode)
+        return True
+
+    @handler()
+    async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
+        return self._attributes(await self.names.mkdir(parent_inode, os.fsdecode(name)))
+
+    @handler()
+    async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        await self.names.unlink(parent_inode, os.fsdecode(name))
+
+    @handler()
+    async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        await self.names.rmdir(parent_inode, os.fsdecode(name))
+
+    @handler(None)
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        ctx: RequestContext,
+    ) -> None:
+        with trio.fail_after(self.deadlines.progress):  # it may have to wait for an upload, and for a copy
+            await self.names.rename(
+                parent_inode_old, os.fsdecode(name_old), parent_inode_new, os.fsdecode(name_new), flags
+            )
+
+    # folders ---------------------------------------------------------------------------------------------------------
+
+    @handler()
+    async def opendir(self, inode: int, ctx: RequestContext) -> pyfuse3.FileHandleT:
+        return pyfuse3.FileHandleT(await self.names.opendir(inode))
+
+    @handler()
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        count = await self.names.scan(fh, anew=start_id == 0)
+        for place in range(start_id - _FIRST_ID if start_id else 0, count):
+            name, look = self.names.scanned(fh, place)
+            following = place + 1 + _FIRST_ID
+            if not pyfuse3.readdir_reply(token, os.fsencode(name), self._attributes(look), following):
+                self.names.leave(look)
+                return
+            self.names.take(look)
+
+    @handler()
+    async def releasedir(self, fh: int) -> None:
+        await self.names.releasedir(fh)
+
+    @handler()
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        """Names are the platform's as soon as they are changed."""
+
+    @handler()
+    async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
+        data = pyfuse3.StatvfsData()
+        data.f_bsize = data.f_frsize = _BLOCK
+        data.f_blocks = data.f_bfree = data.f_bavail = _ROOM
+        data.f_files = data.f_ffree = data.f_favail = 2**31
+        data.f_namemax = 255
+        return data
+
+    # files -----------------------------------------------------------------------------------------------------------
+
+    @handler("progress")
+    async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
+        return _info(await self.files.open(inode, flags))
+
+    @handler()
+    async def create(
+        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        opened, look = await self.names.create(parent_inode, os.fsdecode(name), flags, mode)
+        return _info(opened), self._attributes(look)
+
+    @handler()
+    async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
+        if not stat.S_ISREG(mode):
+            raise FUSEError(errno.EPERM)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        opened, look = await self.names.create(parent_inode, os.fsdecode(name), flags, mode)
+        await self.files.release(opened.handle)
+        return self._attributes(look)
+
+    @handler("read")
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        return await self.files.read(fh, off, size)
+
+    @handler(None)
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        await self.files.write(fh, off, buf)
+        return len(buf)
+
+    @handler(None)
+    async def flush(self, fh: int) -> None:
+        await self.files.flush(fh)
+
+    @handler(None)
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        await self.files.fsync(fh)
+
+    @handler(None)
+    async def release(self, fh: int) -> None:
+        await self.files.release(fh)
+
+    # attributes ------------------------------------------------------------------------------------------------------
+
+    def _attributes(self, look: Look) -> EntryAttributes:
+        inode, entry, noted = look.inode, look.entry, look.noted
+        attributes = EntryAttributes()
+        attributes.st_ino = InodeT(inode.number)
+        attributes.generation = inode.generation
+        attributes.entry_timeout = attributes.attr_timeout = look.valid
+        attributes.st_mode = pyfuse3.ModeT(_mode(look))
+        attributes.st_nlink = 0 if inode.gone else 2 if entry.is_dir else 1
+        attributes.st_uid, attributes.st_gid = self._owner
+        attributes.st_size = entry.size or 0
+        attributes.st_blksize = _BLOCK
+        attributes.st_blocks = -(-(entry.size or 0) // 512)
+        modified = _nanoseconds(entry.modified)
+        attributes.st_mtime_ns = noted.modified if noted and noted.modified is not None else modified
+        attributes.st_atime_ns = noted.accessed if noted and noted.accessed is not None else attributes.st_mtime_ns
+        attributes.st_ctime_ns = modified
+        return attributes
+
+
+_FIRST_ID = 3  # of an entry in a folder: NFS servers keep the smaller ones for themselves
+_STARTED = time.time()
+
+
+def _nanoseconds(seconds: float | None) -> int:
+    """The platform's times have milliseconds; a float is not exact below."""
+    return round((_STARTED if seconds is None else seconds) * 1e6) * 1000
+
+
+def _mode(look: Look) -> int:
+    """The mode bits: what the platform lets its user do, the same for the group and others but to write."""
+    entry = look.entry
+    if entry.is_dir:
+        kind, access = stat.S_IFDIR, entry.access
+    elif look.link:
+        return stat.S_IFLNK | 0o777
+    else:
+        # wire: ALL is what an owner may do with any file; it says nothing of programs
+        kind, access = stat.S_IFREG, entry.access & 0o6
+    bits = access << 6 | (access & 0o5) << 3 | access & 0o5
+    if look.noted is not None and look.noted.mode is not None:
+        bits = look.noted.mode
+    return kind | (bits if look.writable else bits & ~0o222)
+
+
+def _info(opened: Opened) -> FileInfo:
+    return FileInfo(fh=pyfuse3.FileHandleT(opened.handle), keep_cache=opened.keep, direct_io=opened.direct)

@@ -1,0 +1,254 @@
+"""Looks: what is at a name, what it is like, and for how long that may be believed.
+
+A name is answered from what is known: own changes first, then a listing that is fresh. The first look into a folder
+that is not listed asks for that one name, the second lists it, so that nothing costs a request for each file. It
+changes nothing on the platform, and knows no FUSE.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cachetools
+import msgspec
+
+from agavefs.attributes import UNSETTLED, Attributes, Noted
+from agavefs.inodes import Inode, InodeTable
+from agavesh.client.errors import BadArgument, NotAllowed, NotFound, ReadOnly, WrongKind
+from agavesh.client.storage import EXECUTE, TEMPORARY, WRITE, Entry, JobStorage, Version
+from agavesh.tree.listing import ListingCache
+from agavesh.tree.node import Directory, Link, Node
+from agavesh.tree.storage import StorageDirectory, StorageFile, StorageNode
+from agavesh.tree.systems import HOME, SystemRoot
+
+_VALID = 5.0  # seconds that the kernel may keep a name or attributes at most
+_OWN_VALID = 1.0  # the same for what is written here: the kernel does the writing, and knows
+_FIXED_FRESH = 2.0  # seconds: what is no storage comes from listings that know their own age
+_NEGATIVE = 1.0  # seconds that a name which one request did not find is not asked for again
+_LISTED_NEXT = 30.0  # seconds in which a second look into a folder is the one that lists it
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look has found: the inode, what it is like now, and for how many seconds the kernel may believe it."""
+
+    inode: Inode
+    entry: Entry
+    noted: Noted | None
+    writable: bool
+    link: bool
+    valid: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """One line of a folder that was read. `inode` is there for what is written here."""
+
+    name: str
+    entry: Entry
+    node: Node | None
+    told: float
+    told_wall: float
+    inode: Inode | None = None
+
+
+class Looks:
+    """Finds inodes. `extra` are names in the root that are not the tree's, and not listed."""
+
+    def __init__(
+        self, root: Node, listings: ListingCache, *, read_only: bool = False, extra: Mapping[str, Node] | None = None
+    ) -> None:
+        self.inodes = InodeTable(root)
+        self.attributes = Attributes()
+        self.read_only = read_only
+        self._listings = listings
+        self._extra = extra or {}
+        self._asked: cachetools.TTLCache[str, bool] = cachetools.TTLCache(10_000, _LISTED_NEXT)
+        self._own: dict[int, dict[str, Inode]] = {}  # by folder
+
+    # what is written here --------------------------------------------------------------------------------------------
+
+    def own(self, parent: Inode, name: str) -> Inode | None:
+        """The inode at a place if it is written here, and not settled: the platform can't tell of it."""
+        return self._own.get(parent.number, {}).get(name)
+
+    def all_own(self, parent: Inode) -> list[Inode]:
+        """What is written here in a folder."""
+        return list(self._own.get(parent.number, {}).values())
+
+    def keep_own(self, inode: Inode) -> None:
+        """It is written here. It stays until `drop_own`."""
+        assert inode.parent is not None
+        names = self._own.setdefault(inode.parent.number, {})
+        if inode.name not in names:
+            names[inode.name] = inode
+            inode.uses += 1
+
+    def drop_own(self, inode: Inode) -> None:
+        """The platform can tell of it now, or it is gone."""
+        assert inode.parent is not None
+        names = self._own.get(inode.parent.number, {})
+        if names.get(inode.name) is inode:
+            del names[inode.name]
+            if not names:
+                del self._own[inode.parent.number]
+            inode.uses -= 1
+            self.inodes.rest(inode)
+
+    # finding ---------------------------------------------------------------------------------------------------------
+
+    async def child(self, parent: Inode, name: str) -> Inode:
+        """What is at a name. NotFound; WrongKind; NotAllowed."""
+        if own := self.own(parent, name):
+            return own
+        if parent is self.inodes.root and name in self._extra:
+            return self.inodes.see(parent, name, self._extra[name].entry, self._extra[name], time.monotonic())
+        if name.startswith(TEMPORARY):
+            raise NotFound(f"no {name!r} in {parent.path}")
+        folder = (await self.fresh(parent)).node
+        if not isinstance(folder, Directory):
+            raise WrongKind(f"{parent.path} is no folder", directory_expected=True)
+        try:
+            if isinstance(folder, StorageDirectory) and not (isinstance(folder, SystemRoot) and name == HOME):
+                entry, told, wall = await self._entry(folder, name)
+                # no await from here: a file of ours may have appeared meanwhile
+                return self.own(parent, name) or self.inodes.see(parent, name, entry, None, told, wall)
+            node = await folder.lookup(name)
+            return self.inodes.see(parent, name, node.entry, node, time.monotonic())
+        except NotFound:
+            if own := self.own(parent, name):
+                return own
+            if (known := self.inodes.at(parent, name)) is not None:
+                self.inodes.detach(known)
+            raise
+
+    async def _entry(self, folder: StorageDirectory, name: str) -> tuple[Entry, float, float]:
+        """The entry of a name, and when it was told."""
+        told, wall = time.monotonic(), time.time()
+        kept = self._listings.kept(folder.path, fresh=folder.fresh)
+        try:
+            if kept is None and folder.path not in self._asked:
+                self._asked[folder.path] = True
+                return await folder.storage.stat(_inside(folder, name)), told, wall
+            kept = kept or await folder.listing()
+        except NotAllowed:
+            return await self._on_the_way(folder, name), told, wall
+        if (entry := kept.items.get(name)) is None:
+            raise folder.missing(name)
+        return entry, kept.asked, kept.asked_wall
+
+    async def _on_the_way(self, folder: StorageDirectory, name: str) -> Entry:
+        """A folder that may not be listed can be gone through all the same if the user's home is below it."""
+        inode = self.inodes.root
+        for part in folder.path.split("/")[1:3]:
+            inode = await self.child(inode, part)
+        place = f"{folder.path.rstrip('/')}/{name}"
+        if isinstance(inode.node, SystemRoot) and (await inode.node.home()).target.startswith(place + "/"):
+            return Entry(name, "dir", 0, None, EXECUTE)
+        return await folder.storage.stat(_inside(folder, name))
+
+    async def fresh(self, inode: Inode) -> Inode:
+        """The inode, told of not too long ago. NotFound if there is none any more."""
+        parent = inode.parent
+        if parent is None or inode.gone or self.own(parent, inode.name) is inode or inode.age() <= self.trust(inode):
+            return inode
+        if inode.entry.is_dir and inode.fixed is None and self._listings.kept(inode.path) is not None:
+            return inode  # its own listing shows that it is there
+        return await self.child(parent, inode.name)
+
+    def trust(self, inode: Inode) -> float:
+        """For how many seconds what we were told of an inode is believed."""
+        node = inode.node if inode.fixed is None else None
+        return node.fresh if isinstance(node, StorageNode) else _FIXED_FRESH
+
+    def negative(self, number: int) -> float:
+        """For how many seconds the kernel may believe that a name is not in that folder."""
+        folder = self.inodes[number].node
+        if not isinstance(folder, StorageDirectory):
+            return 0.0
+        if (kept := self._listings.kept(folder.path, fresh=folder.fresh)) is None:
+            return min(_NEGATIVE, folder.fresh)
+        return min(_VALID, max(0.0, folder.fresh - kept.age()))
+
+    async def snapshot(self, inode: Inode) -> list[Found]:
+        """All that is in a folder, what is written here with it."""
+        found: list[Found] = []
+        if not inode.gone:
+            folder = (await self.fresh(inode)).node
+            if isinstance(folder, StorageDirectory):
+                listing = await folder.listing()
+                asked, wall = listing.asked, listing.asked_wall
+                found = [Found(name, entry, None, asked, wall) for name, entry in listing.items.items()]
+            elif isinstance(folder, Directory):
+                now = time.monotonic()
+                found = [Found(node.name, node.entry, node, now, 0) async for node in folder.scan()]
+        own = self._own.get(inode.number, {})
+        return [each for each in found if each.name not in own] + [
+            Found(name, it.entry, None, it.told, it.told_wall, it) for name, it in own.items()
+        ]
+
+    # what it is like -------------------------------------------------------------------------------------------------
+
+    def look(self, inode: Inode) -> Look:
+        """What an inode is like, as far as is known."""
+        spool, entry = inode.spool, inode.entry
+        version: Version | None = UNSETTLED
+        if spool is not None and (spool.dirty or spool.orphan):
+            entry = msgspec.structs.replace(entry, size=spool.size, modified=spool.changed_at)
+            valid = _OWN_VALID
+        else:
+            version = None if entry.is_dir else entry.version
+            valid = min(_VALID, max(0.0, self.trust(inode) - inode.age()))
+            if not entry.is_dir and (entry.size is None or growing(inode)):
+                valid = 0.0
+        noted = None if inode.gone else self.attributes.of(inode.path, version)
+        return Look(inode, entry, noted, self.writable(inode), isinstance(inode.fixed, Link), valid)
+
+    def may_write(self, inode: Inode) -> None:
+        """Whether it may be changed: quiet if so. ReadOnly; NotAllowed."""
+        node = inode.node
+        if self.read_only or not isinstance(node, StorageNode) or isinstance(node.storage, JobStorage):
+            raise ReadOnly(f"{inode.path} can't be changed", hint="copy it elsewhere to work on it")
+        if not inode.entry.access & WRITE:
+            raise NotAllowed(f"no permission to write {inode.path}")
+
+    def writable(self, inode: Inode) -> bool:
+        """Whether it may be changed: what the mode bits say."""
+        try:
+            self.may_write(inode)
+        except NotAllowed:
+            return False
+        return True
+
+    def access(self, inode: Inode, wanted: int) -> None:
+        """Whether os.R_OK, os.W_OK, os.X_OK in `wanted` are all allowed: quiet if so. ReadOnly; NotAllowed."""
+        if wanted & os.W_OK:
+            self.may_write(inode)
+        look = self.look(inode)
+        allowed = look.entry.access
+        if look.noted is not None and look.noted.mode is not None:
+            allowed = look.noted.mode >> 6 & 7
+        elif not look.entry.is_dir:
+            allowed &= ~EXECUTE
+        if wanted & ~os.W_OK & ~allowed:
+            raise NotAllowed(f"no permission for {inode.path}")
+
+    def readlink(self, inode: Inode) -> str:
+        """The target, as a path from where the link stands."""
+        if not isinstance(inode.node, Link):
+            raise BadArgument(f"{inode.path} is no link")
+        return posixpath.relpath(inode.node.target, posixpath.dirname(inode.node.path))
+
+
+def growing(inode: Inode) -> bool:
+    """Whether a job may still be writing it."""
+    node = inode.node
+    return isinstance(node, StorageFile) and node.growing
+
+
+def _inside(folder: StorageDirectory, name: str) -> str:
+    return f"{folder.inner.rstrip('/')}/{name}"

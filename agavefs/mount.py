@@ -1,0 +1,188 @@
+"""A mount from its start to its end: workspace, spools, journal and handlers put together, and who owns what runs.
+
+One nursery has the fetches, the uploads and pyfuse3's workers. A signal, or somebody's umount, ends it: what is sealed
+is sent first, for as long as that gets on; the rest is in the journal for the next mount.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from agavefs import control
+from agavefs.fetch import Fetcher
+from agavefs.files import Files
+from agavefs.journal import Journal
+from agavefs.kernel import Deadlines, Kernel
+from agavefs.looks import Looks
+from agavefs.names import Names
+from agavefs.places import Card, Places
+from agavefs.spool import Spools
+from agavefs.writeback import Writeback
+from agavesh.client.errors import AgaveError
+from agavesh.client.storage import SystemStorage
+from agavesh.tree.workspace import Workspace, open_workspace
+
+_log = logging.getLogger(__name__)
+
+# Requests that wait are cheap, and network work has limits of its own: a request beyond this waits unread, a local one
+# as well.
+_TASKS = 500
+_IDLE_TASKS = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a mount is asked to be. `room`: bytes of disk for what could be fetched again."""
+
+    mountpoint: Path
+    places: Places
+    read_only: bool = False
+    room: int = 4 * 2**30
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    fuse: frozenset[str] = frozenset()  # options for the kernel
+
+
+async def serve(options: Options, *, ready: Callable[[], None], notice: Callable[[str], None]) -> int:
+    """Mount, serve until it is unmounted, and send what is left; how many files could not be sent.
+
+    `ready` is called as soon as the mount answers; `notice` is told what the user should know.
+    """
+    async with open_workspace(notice=notice) as workspace:
+        account = f"{workspace.agave.username or ''}@{workspace.agave.url}"
+        journal = Journal(options.places.cache, account)
+        try:
+            async with trio.open_nursery() as nursery:
+                left = await _serve(options, workspace, journal, nursery, ready)
+                nursery.cancel_scope.cancel()
+        finally:
+            journal.close()
+        options.places.sweep(journal)
+    return left
+
+
+async def _serve(
+    options: Options, workspace: Workspace, journal: Journal, nursery: trio.Nursery, ready: Callable[[], None]
+) -> int:
+    patience = options.deadlines.progress
+    spools = Spools(options.places.spools(journal.owner), room=options.room)
+    fetcher = Fetcher(nursery, patience=min(options.deadlines.read, patience))
+    writeback = Writeback(nursery, journal, spools, patience=patience)
+    errors = control.Errors()
+    logging.getLogger().addHandler(errors)
+    card = Card(
+        mountpoint=str(options.mountpoint),
+        pid=os.getpid(),
+        owner=journal.owner,
+        cache=str(options.places.cache),
+        account=journal.account,
+        since=time.time(),
+        read_only=options.read_only,
+    )
+
+    def status() -> str:
+        return _status(card, spools, writeback, looks)
+
+    extra = control.make_control({"status": status, "errors": errors.text})
+    looks = Looks(workspace.root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra})
+    files = Files(looks, workspace.listings, spools, fetcher, writeback)
+    names = Names(looks, workspace.listings, files, writeback)
+    kernel = Kernel(looks, names, files, options.deadlines)
+    options.places.sweep(journal)
+    with _mounted(kernel, options, workspace.agave.url), options.places.registered(card):
+        nursery.start_soon(_end_on_signal, options.mountpoint, writeback)
+        if not options.read_only:
+            nursery.start_soon(writeback.recover, lambda system: SystemStorage(workspace.agave, system))
+        nursery.start_soon(_warm, looks)
+        _log.info("%s is mounted on %s", account_of(card), options.mountpoint)
+        ready()
+        await pyfuse3.main(min_tasks=_IDLE_TASKS, max_tasks=_TASKS)
+        _log.info("%s is unmounted", options.mountpoint)
+        left = await writeback.drain()
+    if left:
+        _log.warning("%d files could not be sent, and are kept for the next mount", left)
+    spools.close()
+    return left
+
+
+def account_of(card: Card) -> str:
+    """Whose mount it is, for people."""
+    return card.account.removeprefix("@")
+
+
+@contextlib.contextmanager
+def _mounted(kernel: Kernel, options: Options, url: str) -> Iterator[None]:
+    fsname = url.encode("ascii", "replace").decode().replace(",", "_")
+    fuse = {f"fsname={fsname}", "subtype=agavefs", *options.fuse}
+    if options.read_only:
+        fuse.add("ro")
+    if {"allow_other", "allow_root"} & fuse:
+        fuse.add("default_permissions")
+    pyfuse3.init(kernel, str(options.mountpoint), fuse)
+    try:
+        yield
+    finally:
+        # in all exits: a mount without a process answers "Transport endpoint is not connected" to everybody
+        pyfuse3.close(unmount=True)
+
+
+async def _end_on_signal(mountpoint: Path, writeback: Writeback) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("asked to end by %s", signal.Signals(number).name)
+            break
+        with contextlib.suppress(OSError):
+            done = await trio.run_process(
+                ["fusermount3", "-u", str(mountpoint)], check=False, capture_stdout=True, capture_stderr=True
+            )
+            if done.returncode == 0:
+                return  # pyfuse3.main ends by itself
+        # somebody is in there: send what is sealed, and go all the same; a second signal does not wait
+        async with trio.open_nursery() as nursery:
+
+            async def drain() -> None:
+                await writeback.drain()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(drain)
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+                break
+        pyfuse3.terminate()
+
+
+async def _warm(looks: Looks) -> None:
+    """Open a connection and list the systems, before anybody asks. Trouble is told to who asks."""
+    try:
+        await looks.snapshot(await looks.child(looks.inodes.root, "systems"))
+    except (AgaveError, OSError) as error:
+        _log.warning("the platform can't be reached yet: %s", error)
+
+
+def _status(card: Card, spools: Spools, writeback: Writeback, looks: Looks) -> str:
+    """`.agavefs/status`."""
+    lines = [
+        f"account     {account_of(card)}",
+        f"since       {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(card.since))}",
+        f"access      {'read-only' if card.read_only else 'read and write'}",
+        f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
+        f"inodes      {len(looks.inodes)}",
+        f"not sent    {len(writeback.owed)}",
+    ]
+    lines += [
+        f"  {spool.remote.uri}  {'being written' if spool.writing else trouble or 'on its way'}"
+        for spool, trouble in writeback.owed
+    ]
+    if writeback.stranded:
+        lines.append("written by a mount that died, never closed, and kept here:")
+        lines += [f"  {row.remote.uri}  {row.spool}" for row in writeback.stranded]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,307 @@
+"""Names: what `os` can do with them. Look, list, make, remove and rename, on the platform and here at once.
+
+Changes of names are made one at a time, so that each finds the tree as the last one left it. It knows no FUSE.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from agavefs.files import Files, Opened
+from agavefs.inodes import Inode
+from agavefs.looks import Found, Look, Looks
+from agavefs.spool import Spool
+from agavefs.writeback import Writeback
+from agavesh.client.errors import AlreadyThere, BadArgument, NotEmpty, NotFound, WrongKind
+from agavesh.client.path import RemotePath
+from agavesh.client.storage import READ, TEMPORARY, WRITE, Entry
+from agavesh.tree.listing import ListingCache
+from agavesh.tree.storage import StorageDirectory, StorageNode
+
+_NAME_MOST = 255  # bytes
+_NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
+
+
+class Names:
+    """The verbs. Inodes and handles go by number; errors are AgaveErrors, or OSErrors where no other word fits."""
+
+    def __init__(self, looks: Looks, listings: ListingCache, files: Files, writeback: Writeback) -> None:
+        self._looks, self._inodes = looks, looks.inodes
+        self._listings, self._files, self._writeback = listings, files, writeback
+        self._scans: dict[int, tuple[Inode, list[Found] | None]] = {}
+        self._numbers = itertools.count(1)
+        self._changing = trio.Lock()
+
+    # looking ---------------------------------------------------------------------------------------------------------
+
+    async def lookup(self, parent: int, name: str) -> Look:
+        """What is at a name; the kernel knows it once more. NotFound."""
+        inode = await self._looks.child(self._inodes[parent], name)
+        self._inodes.looked_up(inode)
+        return self._looks.look(inode)
+
+    async def getattr(self, number: int) -> Look:
+        """What an inode is like now."""
+        inode = self._inodes[number]
+        try:
+            found = await self._looks.fresh(inode)
+        except NotFound:
+            if not inode.uses:
+                raise
+            found = inode
+        # what is open is what it was, even if others have put something else in its place
+        return self._looks.look(found if found is inode else inode)
+
+    async def opendir(self, number: int) -> int:
+        inode = self._inodes[number]
+        if not inode.entry.is_dir:
+            raise WrongKind(f"{inode.path} is no folder", directory_expected=True)
+        inode.uses += 1
+        handle = next(self._numbers)
+        self._scans[handle] = (inode, None)
+        return handle
+
+    async def scan(self, handle: int, *, anew: bool) -> int:
+        """Read the folder, unless it was read for this handle already; the number of entries."""
+        inode, found = self._scans[handle]
+        if found is None or anew:
+            found = await self._looks.snapshot(inode)
+            self._scans[handle] = (inode, found)
+        return len(found)
+
+    def scanned(self, handle: int, place: int) -> tuple[str, Look]:
+        """An entry of a folder that was read. Then `take` it, or `leave` it if there was no room."""
+        parent, found = self._scans[handle]
+        assert found is not None
+        it = found[place]
+        inode = self._looks.own(parent, it.name) or (it.inode if it.inode and not it.inode.gone else None)
+        if inode is None:
+            inode = self._inodes.see(parent, it.name, it.entry, it.node, it.told, it.told_wall)
+        return it.name, self._looks.look(inode)
+
+    def take(self, look: Look) -> None:
+        """The kernel knows it once more."""
+        self._inodes.looked_up(look.inode)
+
+    def leave(self, look: Look) -> None:
+        """The kernel does not."""
+        self._inodes.rest(look.inode)
+
+    async def releasedir(self, handle: int) -> None:
+        self._files.unused(self._scans.pop(handle)[0])
+
+    # making ----------------------------------------------------------------------------------------------------------
+
+    async def mkdir(self, parent: int, name: str) -> Look:
+        """Make a folder. AlreadyThere."""
+        async with self._changing:
+            folder = self._folder(parent, name)
+            entry = (await folder.mkdir(name)).entry
+            inode = self._inodes.see(self._inodes[parent], name, entry, None, time.monotonic(), time.time())
+            self._looks.attributes.forget(inode.path)
+            self._inodes.looked_up(inode)
+            return self._looks.look(inode)
+
+    async def create(self, parent: int, name: str, flags: int, mode: int) -> tuple[Opened, Look]:
+        """Make a file, if there is none, and open it. AlreadyThere with O_EXCL, as the platform sees it now."""
+        async with self._changing:
+            folder = self._folder(parent, name)
+            inode = await self._there(folder, self._inodes[parent], name, exclusive=bool(flags & os.O_EXCL))
+            if inode is None:
+                now = time.time()
+                entry = Entry(name, "file", 0, now, READ | WRITE)
+                inode = self._inodes.see(self._inodes[parent], name, entry, None, time.monotonic(), now)
+                opened = await self._files.begin(inode, self._files.create(inode, mode))
+            else:
+                opened = await self._files.open(inode.number, flags)
+            self._inodes.looked_up(inode)
+            return opened, self._looks.look(inode)
+
+    async def _there(self, folder: StorageDirectory, parent: Inode, name: str, *, exclusive: bool) -> Inode | None:
+        """What is at a name, or None. AlreadyThere if it is to be made."""
+        if exclusive and self._looks.own(parent, name) is None:
+            self._listings.forget(folder.path)
+            try:
+                entry = await folder.storage.stat(f"{folder.inner.rstrip('/')}/{name}")
+            except NotFound:
+                if known := self._inodes.at(parent, name):
+                    self._inodes.detach(known)
+                return None
+            self._inodes.see(parent, name, entry, None, time.monotonic(), time.time())
+        try:
+            inode = await self._looks.child(parent, name)
+        except NotFound:
+            return None
+        if exclusive:
+            raise AlreadyThere(f"{inode.path} is there already")
+        return inode
+
+    # removing --------------------------------------------------------------------------------------------------------
+
+    async def unlink(self, parent: int, name: str) -> None:
+        """Remove a file. Who has it open keeps its bytes."""
+        async with self._changing:
+            folder = self._folder(parent, name)
+            inode = await self._looks.child(self._inodes[parent], name)
+            if inode.entry.is_dir:
+                raise WrongKind(f"{inode.path} is a folder", hint="remove it with rmdir")
+            self._looks.may_write(inode)
+            try:
+                await self._files.let_go(inode)
+            except NotFound:
+                self._gone(inode, folder)
+                raise
+            self._gone(inode, folder)
+
+    async def rmdir(self, parent: int, name: str) -> None:
+        """Remove an empty folder. NotEmpty, as the platform sees it now: its own delete takes everything along."""
+        async with self._changing:
+            folder = self._folder(parent, name)
+            inode = await self._looks.child(self._inodes[parent], name)
+            await self._must_be_empty(inode)
+            await folder.remove(name)
+            self._gone(inode, folder)
+
+    async def _must_be_empty(self, inode: Inode) -> None:
+        node = inode.node
+        if not isinstance(node, StorageDirectory):
+            raise WrongKind(f"{inode.path} is no folder", directory_expected=True)
+        listing = await node.listing(fresh=0)
+        names = [*listing.items, *(own.name for own in self._looks.all_own(inode))]
+        if names:
+            raise NotEmpty(f"{inode.path} still holds {names[0]!r}")
+
+    def _gone(self, inode: Inode, folder: StorageDirectory) -> None:
+        self._listings.drop(folder.path, inode.name)
+        self._looks.attributes.forget(inode.path)
+        self._files.forget(inode)
+        self._looks.drop_own(inode)
+        self._inodes.detach(inode)
+
+    # renaming --------------------------------------------------------------------------------------------------------
+
+    async def rename(self, old_parent: int, old_name: str, new_parent: int, new_name: str, flags: int = 0) -> None:
+        """Give a file or folder a new place, over a file or an empty folder that is there, unless told not to."""
+        if flags & ~_NOREPLACE:
+            raise BadArgument("the platform can't exchange two names")
+        async with self._changing:
+            source, target = self._folder(old_parent, old_name), self._folder(new_parent, new_name)
+            if source.storage.owner != target.storage.owner:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))  # so that mv copies
+            inode = await self._looks.child(self._inodes[old_parent], old_name)
+            self._looks.may_write(inode)
+            there = await self._target(inode, self._inodes[new_parent], new_name, noreplace=bool(flags & _NOREPLACE))
+            if there is inode:
+                return
+            async with self._held(inode, there):
+                entry = await self._move(inode, target, there, new_name)
+                self._moved(inode, entry, source, target, self._inodes[new_parent], there)
+
+    async def _target(self, inode: Inode, parent: Inode, name: str, *, noreplace: bool) -> Inode | None:
+        """What stands where `inode` is to go. AlreadyThere; WrongKind; NotEmpty."""
+        try:
+            there = await self._looks.child(parent, name)
+        except NotFound:
+            return None
+        if noreplace:
+            raise AlreadyThere(f"{there.path} is there already")
+        if there is not inode and there.entry.is_dir != inode.entry.is_dir:
+            what = "a folder" if there.entry.is_dir else "no folder"
+            raise WrongKind(f"{there.path} is {what}", directory_expected=inode.entry.is_dir)
+        if there is not inode and there.entry.is_dir:
+            await self._must_be_empty(there)
+        return there
+
+    @asynccontextmanager
+    async def _held(self, inode: Inode, there: Inode | None) -> AsyncIterator[None]:
+        """Nothing of them, or below, is sent meanwhile."""
+        places = [it.node.remote for it in (inode, there) if it is not None and it.node.remote is not None]
+
+        def concerned(spool: Spool) -> bool:
+            at = spool.remote
+            return any(at[:2] == place[:2] and f"{at.path}/".startswith(f"{place.path}/") for place in places)
+
+        async with self._writeback.holding(concerned):
+            yield
+
+    async def _move(self, inode: Inode, target: StorageDirectory, there: Inode | None, name: str) -> Entry:
+        """Move on the platform, and in the journal; what it is like now."""
+        node, spool, entry = inode.node, inode.spool, inode.entry
+        assert isinstance(node, StorageNode)
+        new = RemotePath("system", target.storage.owner, f"{target.inner.rstrip('/')}/{name}")
+        only_here = spool is not None and spool.dirty and spool.base is None
+        replaced = there.entry.version if there is not None else None
+        if there is not None and there.spool is not None and there.spool.dirty:
+            replaced = there.spool.base
+            self._writeback.forget(there.spool)
+        if not only_here:
+            if there is not None and inode.entry.is_dir:
+                await target.remove(name)
+            entry = await self._move_there(node, new, over=there is not None and not inode.entry.is_dir)
+        await self._writeback.moved(node.remote, new)
+        if spool is not None and spool.dirty:
+            await self._writeback.rebase(spool, replaced if only_here else entry.version)
+        return msgspec.structs.replace(entry, name=name)
+
+    async def _move_there(self, node: StorageNode, new: RemotePath, *, over: bool) -> Entry:
+        if not over:
+            try:
+                await node.storage.move(node.inner, new.path)
+                return node.entry
+            except AlreadyThere:  # others have put something there since we looked
+                if isinstance(node, StorageDirectory):
+                    raise NotEmpty(f"{new.tree_path} is there already") from None
+        # wire: copy overwrites, rename never does; the file that is replaced keeps its grants and its history
+        await node.storage.copy(node.inner, new.path)
+        await node.storage.remove(node.inner)
+        return await node.storage.stat(new.path)
+
+    def _moved(
+        self, inode: Inode, entry: Entry, source: StorageDirectory, target: StorageDirectory, parent: Inode,
+        there: Inode | None,
+    ) -> None:  # fmt: skip
+        """Everything here follows."""
+        assert inode.parent is not None
+        if there is not None:
+            self._gone(there, target)
+        old, own = inode.path, self._looks.own(inode.parent, inode.name) is inode
+        before = inode.entry.version
+        if own:
+            self._looks.drop_own(inode)
+        self._inodes.move(inode, parent, entry.name)
+        inode.tell(entry, None, time.monotonic(), time.time())
+        self._listings.drop(source.path, old.rpartition("/")[2])
+        self._listings.forget(inode.path, below=True)
+        if own:
+            self._looks.keep_own(inode)
+        else:
+            self._listings.put(target.path, entry.name, entry)
+        self._looks.attributes.moved(old, inode.path)
+        self._looks.attributes.settled(inode.path, before, entry.version)
+        self._files.renamed(inode, before)
+
+    def _folder(self, parent: int, name: str) -> StorageDirectory:
+        """The folder in which a name is to be changed. ReadOnly; NotAllowed; BadArgument."""
+        inode = self._inodes[parent]
+        self._looks.may_write(inode)
+        node = inode.node
+        if not isinstance(node, StorageDirectory):
+            raise WrongKind(f"{inode.path} is no folder", directory_expected=True)
+        if len(os.fsencode(name)) > _NAME_MOST:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            # wire: names go as JSON and in UTF-8; there is no way to say other bytes
+            raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from None
+        if name.startswith(TEMPORARY):
+            raise BadArgument(f"{name!r} can't be used", hint=f"names that begin with {TEMPORARY} are the mount's own")
+        return node

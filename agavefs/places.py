@@ -1,0 +1,127 @@
+"""Places: where mounts keep what they keep on this machine, and how one finds another.
+
+    STATE/agavesh/<host>/mounts/        mounts/<owner>.json: one card for each mount that lives, whatever its cache
+                                        log/<owner>.log
+                                        cache/, unless another was named: journal.db, owners/, spools/<owner>/
+
+All is the user's own (0700, 0600), and by the name of the host, since homes are shared on clusters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from platformdirs import user_state_path
+
+from agavefs.journal import Journal
+
+# filesystems whose locks and shared memory SQLite can't rely on
+_REMOTE = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3|afs|9p|fuse\..*sshfs")
+
+
+class Card(msgspec.Struct, frozen=True):
+    """What one mount tells others of itself. `owner` is its name in the journal of `cache`."""
+
+    mountpoint: str
+    pid: int
+    owner: str
+    cache: str
+    account: str
+    since: float
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of this user on this host."""
+
+    state: Path
+    cache: Path
+
+    @classmethod
+    def of(cls, cache: Path | None = None) -> Places:
+        host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "here"
+        state = user_state_path("agavesh") / host / "mounts"
+        return cls(state, (cache / host).absolute() if cache is not None else state / "cache")
+
+    def log(self, name: str) -> Path:
+        return _folder(self.state / "log") / f"{name}.log"
+
+    def spools(self, owner: str) -> Path:
+        return self.cache / "spools" / owner
+
+    def doubt(self) -> str | None:
+        """Why the cache should stand elsewhere, if so."""
+        _folder(self.cache)
+        with contextlib.suppress(OSError):
+            kind = _kind(self.cache)
+            if _REMOTE.fullmatch(kind):
+                return (
+                    f"{self.cache} is on {kind}, where a journal can't be trusted: name a local folder by --cache-dir"
+                )
+        return None
+
+    @contextlib.contextmanager
+    def registered(self, card: Card) -> Iterator[None]:
+        """The card is there for others to see."""
+        path = _folder(self.state / "mounts") / f"{card.owner}.json"
+        fresh = path.with_suffix(".new")
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.encode(card))
+        fresh.replace(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def cards(self) -> list[Card]:
+        """All mounts of this user on this host, oldest first; cards of dead ones are thrown away."""
+        found = []
+        for path in (self.state / "mounts").glob("*.json"):
+            with contextlib.suppress(OSError, msgspec.MsgspecError):
+                card = msgspec.json.decode(path.read_bytes(), type=Card)
+                if alive(card):
+                    found.append(card)
+                else:
+                    path.unlink(missing_ok=True)
+        return sorted(found, key=lambda card: card.since)
+
+    def sweep(self, journal: Journal) -> None:
+        """Throw away the spools of dead mounts that nobody is owed."""
+        owed = {row.spool for row in journal.rows()}
+        for folder in (self.cache / "spools").glob("*"):
+            if folder.name != journal.owner and not journal.alive(folder.name):
+                for spool in folder.glob("*"):
+                    if str(spool) not in owed:
+                        spool.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def alive(card: Card) -> bool:
+    """Whether its process is there: it holds the lock of its owner's file, so a number used again deceives nobody."""
+    return Journal.held(Path(card.cache), card.owner)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _kind(path: Path) -> str:
+    """The type of the filesystem that a folder is on."""
+    best, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        point = before.split()[4].encode().decode("unicode_escape")
+        if len(point) >= len(best) and f"{path.resolve()}/".startswith(f"{point.rstrip('/')}/"):
+            best, kind = point, after.split()[0]
+    return kind

@@ -1,0 +1,74 @@
+"""The parent of a mount: starts it in the background, waits until it answers, and says what went wrong if it does not.
+
+The mount is a process of its own session, with a log in place of a terminal. It tells its parent how it goes over a
+pipe, in lines of JSON; when the pipe closes without a word, it has died, and the end of its log says why.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+EX_SOFTWARE = 70
+
+
+class Word(msgspec.Struct, omit_defaults=True):
+    """What a mount tells its parent."""
+
+    ready: bool = False
+    notice: str = ""
+    error: str = ""
+    status: int = EX_SOFTWARE
+
+
+def start(arguments: list[str], mountpoint: Path, log: Path, say: Callable[[str], None]) -> int:
+    """Start a mount; the exit status. `say` is given what the user should read."""
+    reading, writing = os.pipe()
+    try:
+        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "agavefs", *arguments, f"--tell={writing}"],
+                stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, pass_fds=(writing,), start_new_session=True, cwd="/",
+            )  # fmt: skip
+        finally:
+            os.close(fd)
+    finally:
+        os.close(writing)
+    with os.fdopen(reading, "rb") as words:
+        return _listen(words, child, mountpoint, log, say)
+
+
+def _listen(
+    words: IO[bytes], child: subprocess.Popen[bytes], mountpoint: Path, log: Path, say: Callable[[str], None]
+) -> int:
+    for line in words:
+        word = msgspec.json.decode(line, type=Word)
+        if word.notice:
+            say(word.notice)
+        if word.error:
+            say(word.error)
+            child.wait()
+            return word.status
+        if word.ready:
+            # the kernel has it; that it answers is seen by asking
+            os.statvfs(mountpoint)
+            child.returncode = 0  # it outlives us: nobody waits for it here
+            return 0
+    child.wait()
+    say(f"the mount ended before it answered; its log is {log}")
+    return EX_SOFTWARE
+
+
+def tell(fd: int, word: Word) -> None:
+    """Tell the parent, if it is still there."""
+    try:
+        os.write(fd, msgspec.json.encode(word) + b"\n")
+    except OSError:
+        pass
