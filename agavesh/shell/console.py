@@ -73,9 +73,9 @@ class Console:
 
     def complain(self, error: AgaveError, *, at: str = "") -> None:
         """Say what went wrong and what to try."""
-        self.note(f"agavesh: {at}{error.sentence}")
+        self.note(printable(f"agavesh: {at}{error.sentence}"))
         if error.hint:
-            self.note(f"  {error.hint}")
+            self.note(printable(f"  {error.hint}"))
 
     def progress(self, text: str) -> None:
         """Show how far something is, in place of what was shown before; only to a terminal."""

@@ -274,7 +274,7 @@ def at_cursor(text: str, table: Table) -> Statement:
     typing = tokens.pop() if tokens and tokens[-1].kind == "word" and tokens[-1].stop == len(text) else None
     if tokens and tokens[-1].kind == "comment":
         return Statement()
-    statement = walk(tokens, table, typing=typing)
+    statement = walk(tokens, table, typing=typing, partial=True)
     statement.word, statement.place = typing, typing.start if typing else len(text)
     return statement
 

@@ -175,10 +175,9 @@ async def _wait(here: Session, job: str, *, named: bool = False) -> int:
     agave = await here.agave()
     status = ""
     async for event in follow(agave, job):
+        if event.status != status:  # a step may have several events
+            here.console.note(f"agavesh: {f'job {job}: ' if named else ''}{event.status.lower().replace('_', ' ')}")
         status = event.status
-        if event.status.isupper():
-            said = f"{event.status.lower().replace('_', ' ')}"
-            here.console.note(f"agavesh: {f'job {job}: ' if named else ''}{said}")
     record = await agave.jobs.get(jobId=job)
     status = record.status or status
     (await here.workspace()).listings.forget("/jobs", below=True)

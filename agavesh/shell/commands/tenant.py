@@ -1,13 +1,15 @@
 """tenant: the embedded platform on this machine. The one module outside the tenant that loads it."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from agavesh.api.words import LocalPath, Word
 from agavesh.client.errors import AlreadyThere, BadArgument, NotFound, TimedOut
 from agavesh.shell.command import command
 from agavesh.shell.language import quote
 from agavesh.shell.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Root = Annotated[LocalPath, Word("folder that the tenant keeps everything in; else the one of your own", lists="local")]
 
@@ -30,11 +32,10 @@ async def serve(
     """Be a tenant: serve the platform's API from a folder, until stopped."""
     if here.interactive:
         raise BadArgument("this would hold the prompt", hint='"tenant start" starts yours in the background')
-    from agavesh.client.local import local_root
     from agavesh.tenant import demo as seeds
     from agavesh.tenant import server
 
-    folder = Path(root) if root else local_root()
+    folder = _folder(root)
     try:
         await server.serve(
             folder, host=host, port=port, tls=tls, seed=seeds.DEMO if demo else seeds.PEOPLE, faults_by_http=faults,
@@ -56,10 +57,10 @@ async def start(here: Session) -> None:
 @command("tenant", also=["tenant status"])
 async def status(here: Session, *, root: Root = "") -> int:
     """Say whether your embedded tenant runs, and where."""
-    from agavesh.client.local import answering, local_root
+    from agavesh.client.local import answering
     from agavesh.shell import exits
 
-    folder = Path(root) if root else local_root()
+    folder = _folder(root)
     card = await answering(folder)
     if card is None:
         await here.console.send(f"no tenant runs in {folder}\n")
@@ -78,9 +79,9 @@ async def stop(here: Session, *, root: Root = "") -> None:
 
     import trio
 
-    from agavesh.client.local import answering, local_root
+    from agavesh.client.local import answering
 
-    folder = Path(root) if root else local_root()
+    folder = _folder(root)
     card = await answering(folder)
     if card is None:
         raise NotFound(f"no tenant runs in {folder}")
@@ -94,3 +95,11 @@ async def stop(here: Session, *, root: Root = "") -> None:
     finally:
         os.close(process)
     raise TimedOut(f"the tenant, process {card.pid}, was asked to end and still runs", hint="try again in a moment")
+
+
+def _folder(root: str) -> "Path":
+    from pathlib import Path
+
+    from agavesh.client.local import local_root
+
+    return Path(root).expanduser() if root else local_root()
