@@ -166,7 +166,7 @@ def _common(
         },
         "details": {
             "label": details.get("label"), "description": details.get("description"),
-            "argument": text(details, "argument", longest=64, place=f"{place}.details.") or None,
+            "argument": _exact(details, "argument", 64, f"{place}.details."),
             "showArgument": boolean(details, "showArgument", False, place=f"{place}.details."),
             "repeatArgument": boolean(details, "repeatArgument", False, place=f"{place}.details."),
         },
@@ -196,13 +196,18 @@ def _whole(semantics: Mapping[str, Any], field: str, default: int, place: str) -
     return int(value)
 
 
+def _exact(part: Mapping[str, Any], field: str, longest: int, place: str) -> str | None:
+    """A text whose blanks at its ends belong to it, or None."""
+    return str(part[field]) if text(part, field, longest=longest, place=place) else None
+
+
 def _pattern(value: Mapping[str, Any], place: str) -> str | None:
-    pattern = text(value, "validator", longest=255, place=f"{place}.value.")
+    pattern = _exact(value, "validator", 255, f"{place}.value.")
     try:
-        re.compile(pattern)
+        re.compile(pattern or "")
     except re.error as trouble:
         raise wrong(f"{place}.value.validator", f"is a regular expression ({trouble})") from None
-    return pattern or None
+    return pattern
 
 
 def _id(entry: Mapping[str, Any], place: str) -> str:

@@ -46,7 +46,8 @@ def _copy(source: Path, target: Path, staging: Path, wanted: Wanted) -> int:
         if not wanted(path):
             continue
         if entry.is_dir(follow_symlinks=False):
-            (target / path).mkdir(parents=True, exist_ok=True)
+            if not os.listdir(entry.path):  # noqa: PTH208 - others come with what is wanted of them
+                (target / path).mkdir(parents=True, exist_ok=True)
         elif entry.is_symlink():
             _copy_link(Path(entry.path), source, target / path)
         elif entry.is_file(follow_symlinks=False):
