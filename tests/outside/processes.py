@@ -46,12 +46,14 @@ def mounted(folder: Path, tenant: dict[str, Any], *options: str) -> Iterator[Pat
     )
     assert done.returncode == 0, done.stderr
     try:
+        assert place.is_mount()
         yield place
     finally:
         done = subprocess.run(
             [*agavefs, "umount", str(place)], env=environment, capture_output=True, text=True, timeout=90
         )
         assert done.returncode == 0, done.stderr
+        assert not place.is_mount()
 
 
 def signed_in(tenant: dict[str, Any], home: Path) -> dict[str, str]:
