@@ -1,1 +1,1 @@
-"""The embedded tenant: a small platform of one's own on this machine, with the paths, answers and errors of Agave v2."""
+"""The embedded tenant: a small platform of one's own, with the paths, answers and errors of Agave v2."""

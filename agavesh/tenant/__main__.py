@@ -26,10 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if not loopback(asked.host):
         sys.stderr.write(
-            f"warning: serving on {asked.host}: whoever reaches this address and has a password may read and write files"
-            " and run programs here"
-            + ("" if asked.tls else ", and without --tls passwords are sent in the clear")
-            + "\n"
+            f"warning: serving on {asked.host}: whoever reaches it and has a password may read and write files and run"
+            " programs here" + ("" if asked.tls else ", and without --tls passwords are sent in the clear") + "\n"
         )
     serve = functools.partial(
         server.serve, Path(asked.root).absolute(), host=asked.host, port=asked.port, tls=asked.tls, idle=asked.idle,

@@ -230,7 +230,7 @@ def basic(given: str) -> tuple[str, str]:
 
 
 class Incoming:
-    """A request's body, which is read to its end before an answer goes out: a client that still sends would not hear."""
+    """A request's body, read to its end before an answer goes out: a client that still sends does not hear."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         names = {name for name, _ in cast("list[tuple[bytes, bytes]]", scope["headers"])}

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import trio
 
-from agavesh.tenant import demoapps
+from agavesh.tenant import demoapps, demofiles
+from agavesh.tenant.files import Place
 from agavesh.tenant.state import Tenant
-from agavesh.tenant.words import date, new_uuid
+from agavesh.tenant.words import Pem, date, new_uuid
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,20 @@ USERS: tuple[tuple[str, str, str, bool], ...] = (
 
 
 async def plant(tenant: Tenant, seed: Seed) -> None:
-    """Seed a tenant that was never seeded."""
-    if tenant.secrets.users:
-        return
-    await trio.to_thread.run_sync(_people, tenant)
+    """Plant what of the seed was never planted here. What was cut short begins anew."""
+    if not tenant.secrets.users:
+        await trio.to_thread.run_sync(_people, tenant)
+        tenant.secrets.keep(tenant.root / "secrets.json")
     if seed.systems:
-        _systems(tenant)
-    tenant.secrets.keep(tenant.root / "secrets.json")  # last: a seeding that was cut short begins anew
+        await _once(tenant, "systems", _systems)
+    if seed.files:
+        await _once(tenant, "files", _files)
+
+
+async def _once(tenant: Tenant, part: str, planting: Callable[[Tenant], None]) -> None:
+    if tenant.store.get("planted", part) is None:
+        await trio.to_thread.run_sync(planting, tenant)
+        tenant.store.put("planted", part, {"at": date(time.time())}, owner="admin")
 
 
 def _people(tenant: Tenant) -> None:
@@ -86,7 +96,22 @@ def _systems(tenant: Tenant) -> None:
     for folder in ("/alice", "/bob", "/apps"):
         tenant.disk("data.demo").make_folder(folder)
     tenant.disk("run.demo").make_folder("/scratch")
+    _share(tenant, "/", recursive=False)  # homes are private, but one sees whose there are
+    _share(tenant, "/apps", recursive=True)
     demoapps.plant(tenant)
+
+
+def _share(tenant: Tenant, path: str, *, recursive: bool) -> None:
+    """Let everybody read a path of data.demo."""
+    system = tenant.store.get("system", "data.demo") or {}
+    place = Place(system, path, tenant.disk("data.demo"))
+    tenant.store.grant(tenant.files.record(place, "admin"), "world", Pem.READ, recursive=recursive)
+
+
+def _files(tenant: Tenant) -> None:
+    disk = tenant.disk("data.demo")
+    demofiles.plant(Path(disk.at("/alice")), Path(disk.at("/bob")))
+    _share(tenant, "/bob/shared", recursive=True)
 
 
 def _system(tenant: Tenant, record: dict[str, Any]) -> None:

@@ -53,14 +53,19 @@ def ancestors(path: str) -> list[str]:
     return found
 
 
+_STATUS = {
+    errno.ENOENT: 404, errno.ENOTDIR: 404, errno.EACCES: 403, errno.EPERM: 403, errno.ELOOP: 400,
+    errno.ENAMETOOLONG: 400, errno.EEXIST: 400, errno.EISDIR: 400, errno.EINVAL: 400,
+}  # fmt: skip
+
+
 @contextlib.contextmanager
 def storage_trouble() -> Iterator[None]:
     """What the disk says, as the platform would: a Refusal for every OSError."""
     try:
         yield
     except OSError as problem:
-        status = {errno.ENOENT: 404, errno.ENOTDIR: 404, errno.EACCES: 403, errno.EPERM: 403, errno.ELOOP: 400,
-                  errno.ENAMETOOLONG: 400, errno.EEXIST: 400, errno.EISDIR: 400}.get(problem.errno or 0, 502)  # fmt: skip
+        status = _STATUS.get(problem.errno or 0, 502)
         raise Refusal(status, f"The storage failed: {problem.strerror}") from None
 
 
@@ -90,7 +95,7 @@ class Disk:
     def stat(self, path: str) -> os.stat_result | None:
         """What is at `path`, links followed; None for nothing."""
         try:
-            return os.stat(self.at(path))
+            return Path(self.at(path)).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -100,4 +105,4 @@ class Disk:
 
     def make_folder(self, path: str) -> None:
         """Make a folder and those above it."""
-        os.makedirs(self.at(path), exist_ok=True)
+        Path(self.at(path)).mkdir(parents=True, exist_ok=True)

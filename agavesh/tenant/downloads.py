@@ -34,7 +34,7 @@ def mime_type(extension: str) -> str:
 
 def mime_of(name: str) -> str:
     """The type of a file by its name."""
-    return mime_type(os.path.splitext(name)[1])
+    return mime_type(f".{name.rpartition('.')[2]}")
 
 
 def span(header: str | None, size: int) -> tuple[int, int] | None:

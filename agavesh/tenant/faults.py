@@ -4,8 +4,8 @@
         ...
     assert fault.hits == 2
 
-Each fault is for one operation by its key (`files.list`), for a route (`/token`), or for all: `"*"`. Nothing here is
-active unless someone in this process asks, or an administrator does by `POST /faults` when `serve` was given `--faults`.
+Each fault is for one operation by its key (`files.list`), for a route (`/token`), or for all: `"*"`. Nothing is
+active unless someone in this process asks, or an administrator by `POST /faults` where `serve` was given `--faults`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Fault:
 
 
 class Faults:
-    """The troubles of one tenant. `requests` counts what came, by operation; `staging_held` says whether uploads wait."""
+    """The troubles of one tenant. `requests` counts what came, by operation; `staging_held`: uploads wait."""
 
     def __init__(self, auth: Auth) -> None:
         self._auth = auth
@@ -75,7 +75,7 @@ class Faults:
     def slow(
         self, operation: str, seconds: float = math.inf, *, times: float = math.inf
     ) -> contextlib.AbstractContextManager[Fault]:
-        """Each request waits so long before anything is done about it; those who still wait go on when the block ends."""
+        """Each request waits so long before anything is done about it, at most until the block ends."""
         return self.asked("slow", operation, times=times, seconds=seconds)
 
     def refusing(

@@ -1,7 +1,7 @@
 """Where a path points, who may do what there, and the records that the platform keeps of paths.
 
-`Files` resolves what a caller wrote (a system's id and a path) to a `Place`, answers for the rights on it, and keeps the
-file records: uuid, owner, grants and history of a path, moved and removed with it. It does not touch the bytes.
+`Files` resolves what a caller wrote (a system's id and a path) to a `Place`, answers for the rights on it, and keeps
+the file records: uuid, owner, grants and history of a path, moved and removed with it. It does not touch the bytes.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class Files:
         return uuid
 
     def owner(self, place: Place, user: str) -> str:
-        """Who a new record belongs to: whose home it is in, or its creator; the system's owner for what is read only."""
+        """Who a new record belongs to: whose home it is in, else its creator, else the system's owner."""
         if not place.system.get("public"):
             return user
         segments = place.path.removeprefix(self.home(place.system)).strip("/").split("/")

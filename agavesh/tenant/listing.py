@@ -11,6 +11,7 @@ import os
 import stat
 import time
 import zlib
+from pathlib import Path
 
 import cachetools
 import trio
@@ -34,8 +35,7 @@ class Listings:
 
     async def names(self, folder: str) -> list[str]:
         """All names in a folder of this machine, in their order. OSError as from the folder itself."""
-        found = os.stat(folder)
-        version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        found, version = _version(folder)
         if (kept := self._kept.get(folder)) is not None and kept[0] == version:
             return kept[1]
         started = time.time()
@@ -60,8 +60,14 @@ class Listings:
         return found
 
 
+def _version(folder: str) -> tuple[os.stat_result, Version]:
+    found = Path(folder).stat()
+    return found, (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+
+
 def _scan(folder: str) -> list[str]:
-    return sorted(os.listdir(folder), key=lambda name: (zlib.crc32(os.fsencode(name)), name))
+    with os.scandir(folder) as entries:
+        return sorted((entry.name for entry in entries), key=lambda name: (zlib.crc32(os.fsencode(name)), name))
 
 
 def _look(disk: Disk, folder: str, name: str) -> os.stat_result | None:
@@ -73,7 +79,7 @@ def _look(disk: Disk, folder: str, name: str) -> os.stat_result | None:
     if not stat.S_ISLNK(itself.st_mode) or not os.path.realpath(path).startswith(disk.root + "/"):
         return itself
     try:
-        return os.stat(path)
+        return Path(path).stat()
     except OSError:  # it leads nowhere, or in a circle
         return itself
 

@@ -51,16 +51,15 @@ async def running(
     grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
     """A tenant that serves `root` while the block runs. A fresh folder is seeded first. Raises AlreadyServed."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(root), contextlib.ExitStack() as at_last:
         listener = at_last.enter_context(_listener(host, port, root))
         async with trio.open_nursery() as nursery:
             tenant = Tenant(root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http)
             at_last.callback(tenant.close)  # after the last task of the nursery
+            tenant.arrivals.sweep()
             await demo.plant(tenant, seed)
             app = App(tenant)
-            name = f"[{host}]" if ":" in host else host
-            tenant.url = f"http{'s' if tls else ''}://{name}:{listener.getsockname()[1]}"
+            tenant.url = _url(host, listener.getsockname()[1], tls)
             serving = Serving(app, _config(listener, root / "tls" if tls else None, host, grace))
             await nursery.start(serving.run)
             listener.close()  # hypercorn has its own hold on it
@@ -74,6 +73,11 @@ async def running(
                     await serving.ended.wait()
             finally:
                 nursery.cancel_scope.cancel()
+
+
+def _url(host: str, port: int, tls: bool) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # to listen anywhere is no address to go to
+    return f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Serving:
@@ -126,7 +130,7 @@ async def serve(
                         nursery.start_soon(_idle, tenant, idle, nursery.cancel_scope)
             finally:
                 state_file.unlink(missing_ok=True)
-                _leave_in_any_case(GRACE + 7)
+                _leave_in_any_case(GRACE + 2)
 
 
 def _state(tenant: Tenant, tls: bool) -> dict[str, Any]:
@@ -184,7 +188,7 @@ def _config(listener: socket.socket, tls: Path | None, host: str, grace: float) 
 
 
 def _listener(host: str, port: int, root: Path) -> socket.socket:
-    """A socket that will listen. With port 0 that of the last time, if it is free, so that saved addresses stay good."""
+    """A socket that will listen. Port 0: that of the last time if it is free, so that addresses stay good."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -206,7 +210,8 @@ def _listener(host: str, port: int, root: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Held while this process serves the folder; the kernel lets go of it whatever happens."""
+    """Held while this process serves the folder, made if need be; the kernel lets go of it whatever happens."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

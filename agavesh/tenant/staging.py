@@ -2,7 +2,7 @@
 
 A small upload is settled before its answer. A larger one, or an import, is a row in `stagings` and a task: history says
 STAGING_QUEUED, STAGING, then STAGING_COMPLETED or STAGING_FAILED. The bytes lie in a temporary until one rename puts
-them in place, so nobody ever reads a part; a tenant that was stopped in between goes on at its next start. Files for one
+them in place, so nobody reads a part; a tenant that was stopped in between goes on at its next start. Files for one
 path settle in the order they came, wherever its record has moved to meanwhile.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import shutil
 import stat
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -37,24 +37,35 @@ PATIENCE = 60.0  # seconds an import waits for the next bytes of its source
 SCHEMES = ("http", "https", "agave")
 
 
+class Arrival(NamedTuple):
+    """One file on its way: a row of `stagings`. `fetched` ones come from `source`, others lie in `temporary`."""
+
+    temporary: Path
+    uuid: str
+    user: str
+    source: str
+    fetched: bool
+
+
 class Staging:
     """The files on their way into one tenant."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
-        self._turns: dict[str, trio.Lock] = {}  # by uuid, while anything is on its way there
+        self._queues: dict[str, deque[Arrival]] = {}  # by uuid; each has a task for as long as it is here
 
     def temporary(self) -> Path:
         """A name for bytes on their way."""
         return self._tenant.staging / secrets.token_hex(8)
 
     def take(self, place: Place, user: str, temporary: Path, source: str) -> tuple[str, str]:
-        """Bring uploaded bytes to their place, now or later: the record's uuid and its status. `temporary` is ours now."""
+        """Bring uploaded bytes to their place, now or later: the record's uuid and its status. It keeps `temporary`."""
         uuid = self._expect(place, user, source)
-        if os.stat(temporary).st_size <= SMALL and uuid not in self._turns and not self._tenant.faults.staging_held:
-            settled = self._settle(uuid, user, temporary, source)
-            return uuid, "STAGING_COMPLETED" if settled else "STAGING_FAILED"
-        self._queue(uuid, user, temporary, source, fetched=False)
+        arrival = Arrival(temporary, uuid, user, source, fetched=False)
+        small = temporary.stat().st_size <= SMALL
+        if small and uuid not in self._queues and not self._tenant.faults.staging_held:
+            return uuid, "STAGING_COMPLETED" if self._settle(arrival) else "STAGING_FAILED"
+        self._queue(arrival)
         return uuid, "STAGING_QUEUED"
 
     def fetch(self, place: Place, user: str, url: str) -> tuple[str, str]:
@@ -62,18 +73,26 @@ class Staging:
         if urlsplit(url).scheme not in SCHEMES:
             raise Refusal(400, f"No valid URL specified: the schemes are {', '.join(SCHEMES)}")
         uuid = self._expect(place, user, url)
-        self._queue(uuid, user, self.temporary(), url, fetched=True)
+        self._queue(Arrival(self.temporary(), uuid, user, url, fetched=True))
         return uuid, "STAGING_QUEUED"
 
-    def resume(self) -> None:
-        """Take up what an earlier run of the tenant left, and clear away what belongs to nothing."""
-        rows = self._tenant.store.sql("select temporary, uuid, username, source, fetched from stagings order by rowid")
-        wanted = {row[0] for row in rows}
+    def sweep(self) -> None:
+        """Clear away what an earlier run left half. Call it before anything else works in the folder."""
+        wanted = {name for (name,) in self._tenant.store.sql("select temporary from stagings")}
         for left in self._tenant.staging.iterdir():
             if left.name not in wanted:
                 left.unlink()
-        for name, uuid, user, source, fetched in rows:
-            self._start(uuid, user, self._tenant.staging / name, source, fetched=bool(fetched))
+
+    def resume(self) -> None:
+        """Take up what an earlier run of the tenant left."""
+        for name, uuid, user, source, fetched in self._tenant.store.sql(
+            "select temporary, uuid, username, source, fetched from stagings order by rowid"
+        ):
+            arrival = Arrival(self._tenant.staging / name, uuid, user, source, bool(fetched))
+            if fetched or arrival.temporary.exists():
+                self._start(arrival)
+            else:  # it was in place already when the tenant ended
+                self._tenant.store.sql("delete from stagings where temporary = ?", name)
 
     def _expect(self, place: Place, user: str, source: str) -> str:
         there = place.disk.stat(place.path)
@@ -86,75 +105,81 @@ class Staging:
             self._tenant.store.event(uuid, "STAGING_QUEUED", f"File/folder queued for staging from {source}", by=user)
         return uuid
 
-    def _queue(self, uuid: str, user: str, temporary: Path, source: str, *, fetched: bool) -> None:
+    def _queue(self, arrival: Arrival) -> None:
         self._tenant.store.sql(
-            "insert into stagings values (?, ?, ?, ?, ?)", temporary.name, uuid, user, source, int(fetched)
-        )
-        self._start(uuid, user, temporary, source, fetched=fetched)
-
-    def _start(self, uuid: str, user: str, temporary: Path, source: str, *, fetched: bool) -> None:
-        turn = self._turns.setdefault(uuid, trio.Lock())
-        self._tenant.awake.add(temporary.name)
-        self._tenant.nursery.start_soon(self._later, turn, uuid, user, temporary, source, fetched)
-
-    async def _later(self, turn: trio.Lock, uuid: str, user: str, temporary: Path, source: str, fetched: bool) -> None:
-        """One file's way. Cancelled it leaves its row, and is taken up at the next start."""
-        try:
-            async with turn:
-                await self._tenant.faults.staging_released()
-                self._tenant.store.event(uuid, "STAGING", "Staging began", by=user)
-                try:
-                    if fetched and not temporary.exists():
-                        await self._bring(user, source, temporary)
-                except (Refusal, OSError, httpx.HTTPError, httpx.InvalidURL) as problem:
-                    self._failed(uuid, user, source, str(problem) or type(problem).__name__)
-                else:
-                    self._settle(uuid, user, temporary, source)
-                temporary.unlink(missing_ok=True)
-                self._tenant.store.sql("delete from stagings where temporary = ?", temporary.name)
-        finally:
-            self._tenant.awake.discard(temporary.name)
-            if self._turns.get(uuid) is turn and not turn.statistics().tasks_waiting and not turn.locked():
-                del self._turns[uuid]
-
-    def _settle(self, uuid: str, user: str, temporary: Path, source: str) -> bool:
-        """Put the bytes in place, in one step. No await: the listing shows the old file or the new one."""
-        rows = self._tenant.store.sql("select system, path from files where uuid = ?", uuid)
-        if not rows:  # deleted while it was on its way
-            temporary.unlink(missing_ok=True)
-            return False
-        system, path = rows[0]
-        size = os.stat(temporary).st_size
-        try:
-            put_in_place(temporary, self._tenant.disk(system).at(path, follow=False))
-        except (Refusal, OSError) as problem:
-            temporary.unlink(missing_ok=True)
-            self._failed(uuid, user, source, str(problem))
-            return False
-        self._tenant.store.event(
-            uuid, "STAGING_COMPLETED", "Your scheduled transfer completed staging", by=user,
-            more={"progress": _progress(source, size)},
+            "insert into stagings values (?, ?, ?, ?, ?)",
+            arrival.temporary.name, arrival.uuid, arrival.user, arrival.source, int(arrival.fetched),
         )  # fmt: skip
+        self._start(arrival)
+
+    def _start(self, arrival: Arrival) -> None:
+        self._tenant.awake.add(arrival.temporary.name)
+        if (queue := self._queues.get(arrival.uuid)) is not None:
+            queue.append(arrival)
+            return
+        self._queues[arrival.uuid] = deque([arrival])
+        self._tenant.nursery.start_soon(self._work_off, arrival.uuid)
+
+    async def _work_off(self, uuid: str) -> None:
+        """Bring the files for one record, one after the other. Cancelled it leaves rows, for the next start."""
+        queue = self._queues[uuid]
+        while queue:
+            await self._tenant.faults.staging_released()
+            await self._arrive(queue[0])
+            arrival = queue.popleft()
+            self._tenant.store.sql("delete from stagings where temporary = ?", arrival.temporary.name)
+            self._tenant.awake.discard(arrival.temporary.name)
+        del self._queues[uuid]  # no await since the queue was seen empty: nobody has put anything there
+
+    async def _arrive(self, arrival: Arrival) -> None:
+        self._note(arrival, "STAGING", "Staging began")
+        if arrival.fetched:
+            try:
+                await self._bring(arrival)
+            except (Refusal, OSError, httpx.HTTPError, httpx.InvalidURL) as problem:
+                self._failed(arrival, str(problem) or type(problem).__name__)
+                return
+        self._settle(arrival)
+
+    def _settle(self, arrival: Arrival) -> bool:
+        """Put the bytes in place, in one step. No await: the listing shows the old file or the new one."""
+        rows = self._tenant.store.sql("select system, path from files where uuid = ?", arrival.uuid)
+        try:
+            if not rows:
+                return False  # deleted while it was on its way
+            system, path = rows[0]
+            size = arrival.temporary.stat().st_size
+            put_in_place(arrival.temporary, Path(self._tenant.disk(system).at(path, follow=False)))
+        except (Refusal, OSError) as problem:
+            self._failed(arrival, str(problem))
+            return False
+        finally:
+            arrival.temporary.unlink(missing_ok=True)
+        more = {"progress": _progress(arrival.source, size)}
+        self._note(arrival, "STAGING_COMPLETED", "Your scheduled transfer completed staging", more)
         return True
 
-    def _failed(self, uuid: str, user: str, source: str, why: str) -> None:
-        log.warning("staging of %s failed: %s", uuid, why)
-        if self._tenant.store.sql("select 1 from files where uuid = ?", uuid):
-            self._tenant.store.event(uuid, "STAGING_FAILED", f"Staging from {source} failed: {why}", by=user)
+    def _failed(self, arrival: Arrival, why: str) -> None:
+        log.warning("staging of %s failed: %s", arrival.uuid, why)
+        self._note(arrival, "STAGING_FAILED", f"Staging from {arrival.source} failed: {why}")
 
-    async def _bring(self, user: str, source: str, temporary: Path) -> None:
-        """Get the bytes of an import; a part of them is under another name, so that a restart begins anew."""
-        part = temporary.with_suffix(".part")
-        if source.startswith("agave://"):
-            place = self._tenant.files.uri(user, source)
-            self._tenant.files.require(place, user, Pem.READ, "read")
+    def _note(self, arrival: Arrival, status: str, description: str, more: dict[str, Any] | None = None) -> None:
+        """An event, unless the record is gone."""
+        if self._tenant.store.sql("select 1 from files where uuid = ?", arrival.uuid):
+            self._tenant.store.event(arrival.uuid, status, description, by=arrival.user, more=more)
+
+    async def _bring(self, arrival: Arrival) -> None:
+        """Get the bytes of an import; until they are whole they have another name, so that a restart begins anew."""
+        part = arrival.temporary.with_suffix(".part")
+        if arrival.source.startswith("agave://"):
+            place = self._tenant.files.uri(arrival.user, arrival.source)
+            self._tenant.files.require(place, arrival.user, Pem.READ, "read")
             await trio.to_thread.run_sync(shutil.copyfile, place.disk.at(place.path), part)
         else:
-            async with _opened(source) as answer:
-                with part.open("wb") as file:
-                    async for piece in answer.aiter_bytes(2**20):
-                        await trio.to_thread.run_sync(file.write, piece)
-        part.replace(temporary)
+            async with _opened(arrival.source) as answer, await trio.open_file(part, "wb") as file:
+                async for piece in answer.aiter_bytes(2**20):
+                    await file.write(piece)
+        part.rename(arrival.temporary)
 
 
 @contextlib.asynccontextmanager
@@ -166,12 +191,12 @@ async def _opened(url: str) -> AsyncIterator[httpx.Response]:
             yield answer
 
 
-def put_in_place(temporary: Path, target: str, *, like: str = "") -> None:
+def put_in_place(temporary: Path, target: Path, *, like: Path | None = None) -> None:
     """Let `temporary` be the file `target`, with the mode of what was there, else that of `like`."""
     try:
-        mode = stat.S_IMODE(os.lstat(target).st_mode)
+        mode = stat.S_IMODE(target.lstat().st_mode)
     except FileNotFoundError:
-        mode = stat.S_IMODE(os.stat(like).st_mode) if like else 0o644
+        mode = stat.S_IMODE(like.stat().st_mode) if like else 0o644
     temporary.chmod(mode | 0o600)
     temporary.replace(target)
 

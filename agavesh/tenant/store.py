@@ -107,7 +107,8 @@ class Store:
     def put(self, kind: str, id: str, record: Record, *, owner: str) -> None:
         """Write one record, new or not; the time it was first written stays."""
         self.sql(
-            "insert into records values (?, ?, ?, ?, ?) on conflict do update set owner = excluded.owner, body = excluded.body",
+            "insert into records values (?, ?, ?, ?, ?)"
+            " on conflict do update set owner = excluded.owner, body = excluded.body",
             kind, id, owner, time.time(), msgspec.json.encode(record),
         )  # fmt: skip
         self._kept[kind, id] = record

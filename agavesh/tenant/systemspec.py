@@ -38,7 +38,7 @@ _TIME = re.compile(r"\d{1,4}:[0-5]\d:[0-5]\d")
 
 
 def checked(body: Any) -> tuple[Record, dict[str, Record]]:
-    """The record that a request describes, without what the tenant adds; and its secrets by part: storage, execution."""
+    """The record that a request describes, and its secrets by part: `storage`, `execution`."""
     if not isinstance(body, dict):
         raise Refusal(400, "Invalid JSON found. A system is described by an object")
     kind = _choice(body, "type", TYPES)

@@ -32,7 +32,7 @@ class Certificate:
 
 
 def certificate(folder: Path, host: str = "127.0.0.1") -> Certificate:
-    """The certificate in `folder` for localhost, the loopback addresses and `host`; made if there is none that is good."""
+    """The certificate in `folder` for localhost, the loopback addresses and `host`; made if there is no good one."""
     found = Certificate(folder / "ca.pem", folder / "server.pem", folder / "key.pem")
     if not _good(found, host):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,7 +1,7 @@
 """Files and whole folders, copied and removed. These block: call them in a thread.
 
 A copied file arrives by one rename, so that nobody reads a part of it, and what was in its place keeps its mode. A link
-is copied as what it leads to, unless it leads out of the system: then it is left out.
+is copied as the file that it leads to; one that leads to a folder or out of the system is left out.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from agavesh.tenant.staging import put_in_place
 
 
-def copy_file(source: str, target: str, staging: Path, *, append: bool = False) -> None:
+def copy_file(source: Path, target: Path, staging: Path, *, append: bool = False) -> None:
     """Let `target` hold the bytes of `source`, or what it held and then those."""
     temporary = staging / secrets.token_hex(8)
     try:
-        if append and os.path.exists(target):
+        if append and target.exists():
             shutil.copyfile(target, temporary)
-            with open(source, "rb") as more, temporary.open("ab") as out:
+            with source.open("rb") as more, temporary.open("ab") as out:
                 shutil.copyfileobj(more, out, 2**20)
         else:
             shutil.copyfile(source, temporary)
@@ -30,26 +30,23 @@ def copy_file(source: str, target: str, staging: Path, *, append: bool = False) 
         temporary.unlink(missing_ok=True)
 
 
-def copy_tree(source: str, target: str, root: str, staging: Path) -> None:
-    """Copy all below `source` to `target`, into what is there already. `root` is the folder that links may not leave."""
-    os.makedirs(target, exist_ok=True)
-    with os.scandir(source) as entries:
-        for entry in entries:
-            real = os.path.realpath(entry.path)
-            if not real.startswith(root + "/") or not os.path.exists(real):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                copy_tree(entry.path, f"{target}/{entry.name}", root, staging)
-            elif os.path.isfile(real):
-                copy_file(real, f"{target}/{entry.name}", staging)
+def copy_tree(source: Path, target: Path, root: str, staging: Path) -> None:
+    """Copy all below `source` to `target`, into what is there. `root` is the folder that links may not leave."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in list(source.iterdir()):
+        real = entry.resolve()
+        if entry.is_dir() and not entry.is_symlink():
+            copy_tree(entry, target / entry.name, root, staging)
+        elif real.is_file() and real.is_relative_to(root):
+            copy_file(real, target / entry.name, staging)
 
 
 def erase(path: Path) -> None:
     """Remove a file, or a folder with all that is in it; what is gone already is no trouble."""
-    if path.is_dir() and not path.is_symlink():
-        for folder, _, _ in os.walk(path):
-            with contextlib.suppress(OSError):
-                os.chmod(folder, 0o700)  # jobs may leave folders that not even their owner may empty
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            Path(folder).chmod(0o700)  # jobs may leave folders that not even their owner may empty
+    shutil.rmtree(path, ignore_errors=True)  # what is left is taken up at the next start

@@ -24,7 +24,7 @@ def date(at: float) -> str:
 
 
 def moment(text: str) -> datetime:
-    """What a person or a program wrote for a date: ISO 8601, or digits for epoch seconds or milliseconds. ValueError."""
+    """What a person or a program wrote for a date: ISO 8601, or epoch seconds or milliseconds. ValueError."""
     if text.strip().isdigit():
         number = int(text)
         return datetime.fromtimestamp(number / 1000 if number > 10**11 else number, UTC)

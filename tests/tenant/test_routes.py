@@ -7,7 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from agavesh.api.catalogue import operations
-from agavesh.tenant.app import routes
+from agavesh.tenant.app import Incomplete, routes
+from agavesh.tenant.handlers import systems
 from agavesh.tenant.routes import Routes, Unreadable
 
 VALUES = {
@@ -35,7 +36,8 @@ def test_each_operation_is_found_at_its_path(operation, slash):
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("S//a/b", "/a/b"), ("S/a/b", "a/b"), ("S/", ""), ("S", ""), ("S//", "/"), ("S/a%2Fb", "a/b"), ("S/a%252Fb", "a%2Fb"),
+    [("S//a/b", "/a/b"), ("S/a/b", "a/b"), ("S/", ""), ("S", ""), ("S//", "/"),
+     ("S/a%2Fb", "a/b"), ("S/a%252Fb", "a%2Fb"),
      ("S/a%3Fb%23c", "a?b#c"), ("S/a+b", "a+b"), ("S/a/", "a/"), ("S/%C3%A9", "é")],
 )  # fmt: skip
 def test_the_rest_of_a_path_is_decoded_once(path, value):
@@ -73,3 +75,18 @@ def test_the_first_to_come_stays():
     found: Routes[str] = Routes()
     assert (found.add("GET", "/a/{b}", "one"), found.add("GET", "/a/{c}", "two")) == ("one", "one")
     assert found.find("GET", "/a/x") == ("one", {"b": "x"})
+
+
+def test_an_operation_without_a_handler_keeps_the_tenant_from_starting(monkeypatch):
+    monkeypatch.delattr(systems, "getRoleForUser")
+    with pytest.raises(Incomplete, match="systems.getRoleForUser"):
+        routes()
+
+
+def test_a_handler_with_other_words_than_its_operation_does_so_too(monkeypatch):
+    async def get(ctx, *, id):
+        """Not the documented word."""
+
+    monkeypatch.setattr(systems, "get", get)
+    with pytest.raises(Incomplete, match=r"systems\.get must take ctx, systemId"):
+        routes()

@@ -12,11 +12,12 @@ STORE = {
                 "auth": {"type": "PASSWORD", "username": "deploy", "password": "sesame"}},
 }  # fmt: skip
 HOST = {
-    "id": "exec-1", "name": "Lab host", "type": "EXECUTION", "executionType": "CLI", "scheduler": "FORK", "scratchDir": "/s",
+    "id": "exec-1", "name": "Lab host", "type": "EXECUTION", "executionType": "CLI", "scheduler": "FORK",
+    "scratchDir": "/s",
     "queues": [{"name": "normal", "default": True, "maxNodes": 1, "maxProcessorsPerNode": 8, "maxMemoryPerNode": "8GB",
                 "maxRequestedTime": "24:00:00"}],
-    "login": {"host": "h", "port": 22, "protocol": "SSH", "auth": {"type": "SSHKEYS", "username": "l", "privateKey": "k3y"}},
-    "storage": {"host": "h", "port": 22, "protocol": "SFTP", "auth": {"type": "PASSWORD", "username": "l", "password": "sesame"}},
+    "login": {"host": "h", "port": 22, "protocol": "SSH", "auth": {"type": "SSHKEYS", "privateKey": "k"}},
+    "storage": {"host": "h", "port": 22, "protocol": "SFTP", "auth": {"type": "PASSWORD", "password": "sesame"}},
 }  # fmt: skip
 
 
@@ -155,7 +156,8 @@ async def test_roles_are_granted_shown_and_taken_away(alice, bob, tenant):
     assert (await result(alice.post(f"{roles}/bob", json={"role": "publisher"}), 201))[0]["username"] == "bob"
     assert (await result(alice.get(f"{roles}/bob")))[0]["role"] == "USER"
     assert (await bob.get(roles)).status_code == 403
-    for body, status in [({"username": "bob"}, 400), ({"username": "bob", "role": "KING"}, 400), ({"role": "USER"}, 400),
+    for body, status in [({"username": "bob"}, 400),
+                         ({"username": "bob", "role": "KING"}, 400), ({"role": "USER"}, 400),
                          ({"username": "nobody", "role": "USER"}, 404)]:  # fmt: skip
         assert (await alice.post(roles, json=body)).status_code == status, body
     assert (await alice.post(f"{roles}/bob", json={"username": "alice", "role": "USER"})).status_code == 400

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from types import ModuleType
 from typing import Any, cast
 
@@ -17,22 +16,16 @@ UNAVAILABLE = frozenset({"actors", "meta", "notifications"})  # these answer 501
 
 def modules() -> list[ModuleType]:
     """All modules of handlers, for their routes and for what they do at a start."""
-    return [module for name in (*SERVICES, *BESIDE) if (module := _module(name)) is not None]
-
-
-def _module(name: str) -> ModuleType | None:
-    if importlib.util.find_spec(f"{__name__}.{name}") is None:
-        return None
-    try:
-        return importlib.import_module(f"{__name__}.{name}")
-    except ImportError:  # while apps and jobs are being written
-        return None
+    return [importlib.import_module(f"{__name__}.{name}") for name in (*SERVICES, *BESIDE)]
 
 
 def find(operation: Operation) -> Handler | None:
     """The function that answers an operation, or None."""
-    if operation.service in UNAVAILABLE or (module := _module(operation.service)) is None:
+    if operation.service in UNAVAILABLE:
         return unavailable
+    if operation.service not in SERVICES:
+        return None
+    module = importlib.import_module(f"{__name__}.{operation.service}")
     return cast("Handler | None", vars(module).get(operation.name))
 
 

@@ -17,7 +17,7 @@ import trio
 from agavesh.tenant import uploads
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
-from agavesh.tenant.disk import name_of, parent_of, storage_trouble
+from agavesh.tenant.disk import name_of, parent_of
 from agavesh.tenant.downloads import download as bytes_of
 from agavesh.tenant.downloads import mime_of
 from agavesh.tenant.files import Place
@@ -281,7 +281,7 @@ def _relocate(ctx: Context, place: Place, target: Place, event: str, message: st
         raise Refusal(400, f"{place.path} cannot go into itself")
     if not target.disk.is_dir(parent_of(target.path)):
         raise Refusal(404, f"{parent_of(target.path)} does not exist")
-    os.rename(place.disk.at(place.path, follow=False), target.disk.at(target.path, follow=False))
+    Path(place.disk.at(place.path, follow=False)).rename(target.disk.at(target.path, follow=False))
     with ctx.store.together():
         files.moved(place, target)
         uuid = files.record(target, ctx.user)
@@ -304,13 +304,12 @@ async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
         raise Refusal(404, f"{parent_of(target.path)} does not exist")
     if stat.S_ISDIR(source.st_mode) and target.path.startswith(place.path.rstrip("/") + "/"):
         raise Refusal(400, f"{place.path} cannot go into itself")
-    old, new, staging = place.disk.at(place.path), target.disk.at(target.path), ctx.tenant.staging
+    old, new, staging = Path(place.disk.at(place.path)), Path(target.disk.at(target.path)), ctx.tenant.staging
     append = str(body.get("append")).lower() == "true"
-    with storage_trouble():
-        if stat.S_ISDIR(source.st_mode):
-            await trio.to_thread.run_sync(copy_tree, old, new, place.disk.root, staging)
-        else:
-            await trio.to_thread.run_sync(partial(copy_file, old, new, staging, append=append))
+    if stat.S_ISDIR(source.st_mode):
+        await trio.to_thread.run_sync(copy_tree, old, new, place.disk.root, staging)
+    else:
+        await trio.to_thread.run_sync(partial(copy_file, old, new, staging, append=append))
     with ctx.store.together():
         uuid = files.record(target, ctx.user)
         if there is not None:
@@ -337,18 +336,24 @@ async def _delete(ctx: Context, place: Place) -> Result:
         raise Refusal(403 if recorded else 401, "User does not have permission to delete the requested file path.")
     if place.path == "/":
         raise Refusal(403, "The root of a system cannot be deleted")
-    path = place.disk.at(place.path, follow=False)
-    if not os.path.lexists(path):
-        if not recorded:
-            raise Refusal(404, MISSING)
-    elif stat.S_ISDIR(os.lstat(path).st_mode):
-        gone = ctx.tenant.trash / secrets.token_hex(8)
-        os.rename(path, gone)  # at once for all who look; what takes time happens out of sight
-        ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
-    else:
-        os.unlink(path)
+    if not _removed(ctx, Path(place.disk.at(place.path, follow=False))) and not recorded:
+        raise Refusal(404, MISSING)
     files.removed(place)
     return Answer(empty=204)
+
+
+def _removed(ctx: Context, path: Path) -> bool:
+    """Remove what is at a path of this machine; whether there was something."""
+    try:
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
+            return True
+        gone = ctx.tenant.trash / secrets.token_hex(8)
+        path.rename(gone)  # at once for all who look; what takes time happens out of sight
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
+    return True
 
 
 # permissions ---------------------------------------------------------------------------------------------------------

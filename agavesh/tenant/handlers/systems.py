@@ -17,14 +17,16 @@ from agavesh.tenant.systemspec import LOGIN_AUTH, STORAGE_AUTH, checked, shown
 from agavesh.tenant.trees import erase
 from agavesh.tenant.words import date, new_uuid
 
-NAMES = frozenset(
-    "available created default description environment executiontype globaldefault id lastmodified lastupdated login.host"
-    " login.port login.protocol login.proxy.name login.proxy.host login.proxy.port maxsystemjobs maxsystemjobsperuser name"
-    " owner public queues.name queues.default queues.maxjobs queues.maxuserjobs queues.maxnodes"
-    " queues.maxprocessorspernode queues.maxmemorypernode queues.maxrequestedtime scheduler scratchdir site startupscript"
-    " status storage.host storage.port storage.protocol storage.rootdir storage.homedir storage.zone storage.resource"
-    " storage.bucket storage.container storage.proxy.name storage.proxy.host storage.proxy.port type uuid workdir".split()
+_SEARCHED = (
+    "available created default description environment executiontype globaldefault id lastmodified lastupdated"
+    " login.host login.port login.protocol login.proxy.name login.proxy.host login.proxy.port maxsystemjobs"
+    " maxsystemjobsperuser name owner public queues.name queues.default queues.maxjobs queues.maxuserjobs"
+    " queues.maxnodes queues.maxprocessorspernode queues.maxmemorypernode queues.maxrequestedtime scheduler"
+    " scratchdir site startupscript status storage.host storage.port storage.protocol storage.rootdir"
+    " storage.homedir storage.zone storage.resource storage.bucket storage.container storage.proxy.name"
+    " storage.proxy.host storage.proxy.port type uuid workdir"
 )
+NAMES = frozenset(_SEARCHED.split())
 _SUMMARY = ("id", "name", "type", "description", "status", "public", "lastUpdated", "default", "_links")
 _MANAGES = "User does not have permission to manage this system"
 
