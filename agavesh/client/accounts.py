@@ -282,7 +282,7 @@ def find_account(
     """
     accounts = accounts or Accounts(cache_folder(environ))
     base = url or environ.get("AGAVE_BASE_URL")
-    token, user = environ.get("AGAVE_TOKEN"), environ.get("AGAVE_USERNAME")
+    token, user = environ.get("AGAVE_TOKEN", "").strip(), environ.get("AGAVE_USERNAME")
     password = environ.get("AGAVE_PASSWORD")
     # an environment made for another tenant must not send its secrets to this one
     ours = _same_place(url, environ.get("AGAVE_BASE_URL")) and username in (None, user or username)

@@ -25,6 +25,8 @@ JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 BINARY: Final = "application/octet-stream"
 
+QUOTED: Final = "/?%:@!$&'()*+,;=~[]"  # what is left alone where text may be quoted already
+
 Body = bytes | Upload | None
 
 
@@ -99,7 +101,7 @@ def raw_ask(
         raise BadArgument("a request has one body", hint="give json or content, not both")
     place, mark, inner = path.partition("?")
     query = "&".join(filter(None, [inner, urlencode([(key, _text(value)) for key, value in (params or {}).items()])]))
-    target = quote(place, safe="/%:@!$&'()*+,;=~") + (f"?{query}" if query or mark else "")
+    target = quote(place, safe=QUOTED) + (f"?{quote(query, safe=QUOTED)}" if query or mark else "")
     out = {"Accept": "*/*"}
     body: Body = None
     if json_body is not None:

@@ -21,7 +21,7 @@ import trio
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.answers import SIGN_IN, failure, refusal
 from agavesh.client.arguments import FORM, Ask
-from agavesh.client.errors import AgaveError, BadAnswer, NotSignedIn, TimedOut
+from agavesh.client.errors import AgaveError, BadAnswer, BadArgument, NotSignedIn, TimedOut
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Tokens(msgspec.Struct):
 class Auth:
     """The credentials of one client. `send` carries a request out with the given Authorization header."""
 
-    def __init__(self, account: Account, accounts: Accounts | None, send: Send) -> None:
+    def __init__(self, account: Account, accounts: Accounts, send: Send) -> None:
         self.account = account
         self._accounts, self._send = accounts, send
         self._renewing = trio.Lock()
@@ -117,24 +117,39 @@ class Auth:
         async with self._renewing:
             if self.account.access_token != refused:
                 return self.account
-            if self._accounts is None or not self.account.username:
-                # nobody's in particular: there is no saved account to share
+            if await self._saved() is None:
                 await self._grant_and_keep()
                 return self.account
-            async with self._accounts.renewing(self.account):
-                saved = await trio.to_thread.run_sync(self._accounts.get, self.account.key)
-                if saved is not None and (saved.access_token == refused or _is_other(saved, refused)):
-                    self.account = self._merged(saved)
-                if self.account.access_token == refused:
-                    await self._grant_and_keep()
+            try:
+                async with self._accounts.renewing(self.account):
+                    saved = await self._saved()
+                    if saved is not None and (saved.access_token == refused or _is_other(saved, refused)):
+                        self.account = self._merged(saved)
+                    if self.account.access_token == refused:
+                        await self._grant_and_keep()
+            except BadArgument as unwritable:
+                log.warning("%s; this program keeps its tokens to itself", unwritable)
+                await self._grant_and_keep()
             return self.account
+
+    async def _saved(self) -> Account | None:
+        """What other programs of the user share with us; None where the account is in no file."""
+        if not self.account.username:
+            return None
+        try:
+            return await trio.to_thread.run_sync(self._accounts.get, self.account.key)
+        except BadArgument as unreadable:
+            log.warning("%s", unreadable)
+            return None
 
     async def _grant_and_keep(self) -> None:
         # not to be cancelled: tokens that were given and not kept would lock the user out
         with trio.CancelScope(shield=True):
             self.account = await self._grant(self.account)
-            if self._accounts is not None:
+            try:
                 await trio.to_thread.run_sync(self._accounts.update, self.account)
+            except BadArgument as unwritable:
+                log.warning("the new token could not be saved: %s", unwritable)
 
     def _merged(self, saved: Account) -> Account:
         merged = self.account.with_tokens(saved)

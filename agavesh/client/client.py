@@ -8,6 +8,7 @@ What can be asked is declared in `agavesh.api`; what happens on the way is the t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self, TypeVar
@@ -25,7 +26,7 @@ from agavesh.api.services.systems import Systems
 from agavesh.client.accounts import Account, Accounts, chosen
 from agavesh.client.answers import SIGN_IN
 from agavesh.client.arguments import raw_ask
-from agavesh.client.errors import NotSignedIn
+from agavesh.client.errors import BadArgument, NotSignedIn
 from agavesh.client.paging import Paging
 from agavesh.client.transport import DEADLINE, Transport, within
 
@@ -73,6 +74,10 @@ class Agave:
         accounts: Accounts | None = None,
         deadline: float = DEADLINE,
     ) -> None:
+        if account is not None and (url or token or username or api_key or api_secret or refresh_token):
+            raise BadArgument("an account says all that about itself", hint="give the account, or what it is made of")
+        if account is not None and password is not None:
+            account = dataclasses.replace(account, password=password)
         if accounts is None:
             accounts = Accounts(account.kept_in if account else None)
         account = account or chosen(

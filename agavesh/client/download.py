@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from agavesh.client.errors import AgaveError, BadAnswer
+from agavesh.client.errors import AgaveError, BadAnswer, Unreachable
 from agavesh.client.pool import httpx
 from agavesh.client.reply import Reply
 
@@ -86,15 +86,16 @@ class Stream:
         """The whole body at once. Asks again if it is cut."""
         if self._reply is not None:
             return b"".join([chunk async for chunk in self.chunks()])
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with self:
+        attempt = 1
+        while True:
+            async with self:  # asking has its own attempts
+                try:
                     return b"".join([chunk async for chunk in self.chunks()])
-            except BadAnswer:
-                if attempt == ATTEMPTS:
-                    raise
-                await trio.sleep(0.1 * 4**attempt)
-        raise AssertionError("unreachable")
+                except (BadAnswer, Unreachable):
+                    if attempt == ATTEMPTS:
+                        raise
+            await trio.sleep(0.1 * 4**attempt)
+            attempt += 1
 
 
 class _Chunks:

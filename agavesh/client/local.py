@@ -157,15 +157,15 @@ async def _account(card: Card, root: Path) -> Account:
         password=user.password,
         kept_in=str(root.parent),
     )
-    saved = accounts.get(account.key)
-    if saved is not None and saved.api_key == account.api_key:
-        account = account.with_tokens(saved)
+    async with accounts.renewing(account):
+        saved = await trio.to_thread.run_sync(accounts.get, account.key)
+        if saved is not None and saved.api_key == account.api_key:
+            account = account.with_tokens(saved)
+        else:
+            await trio.to_thread.run_sync(accounts.save, account)
     async with Agave(account=account) as agave:
         await agave.sign_in()
-        account = agave.account
-    if saved is None or saved.access_token != account.access_token:
-        accounts.save(account)
-    return account
+        return agave.account
 
 
 @asynccontextmanager

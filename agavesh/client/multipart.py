@@ -226,7 +226,10 @@ class _StreamSource:
                 return bytes(piece)
         return b""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """The iterator may have been made for us alone; nobody else would end it."""
+        if (end := getattr(self._pieces, "aclose", None)) is not None:
+            await end()
 
 
 def _extent(file: Any) -> tuple[int | None, int | None]:

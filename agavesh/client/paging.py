@@ -44,6 +44,7 @@ class _Pages(AsyncIterator[Page[T]]):
         self._paging, self._call, self._arguments = paging, call, arguments
         self._limit, self._offset = limit, offset
         self._done = False
+        self._before = b""  # the page before
         operation = getattr(call, "operation", None)  # services differ in their caps: each is known for itself
         self._service = operation.service if operation is not None else repr(call)
 
@@ -53,8 +54,11 @@ class _Pages(AsyncIterator[Page[T]]):
         page = await self._call(limit=self._limit, offset=self._offset, **self._arguments)
         seen = self._paging.seen
         self._done = len(page) < min(self._limit, seen.get(self._service, 1))
-        if not page:
+        if not page or (self._offset and page.json == self._before):
+            # the same page again: this list knows no offset, and has been given out whole
+            self._done = True
             raise StopAsyncIteration
+        self._before = page.json
         seen[self._service] = max(seen.get(self._service, 1), len(page))
         self._offset += len(page)
         return page

@@ -13,7 +13,7 @@ import math
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from random import uniform
@@ -27,10 +27,20 @@ from agavesh import __version__
 from agavesh.api.operation import Operation
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.answers import Refusal, failure, refusal, result
-from agavesh.client.arguments import Ask, ask
+from agavesh.client.arguments import QUOTED, Ask, ask
 from agavesh.client.auth import Auth
 from agavesh.client.download import Stream
-from agavesh.client.errors import AgaveError, BadAnswer, BadArgument, Busy, NotSignedIn, TimedOut, Untrusted
+from agavesh.client.errors import (
+    AgaveError,
+    BadAnswer,
+    BadArgument,
+    Busy,
+    NotSignedIn,
+    ServerTrouble,
+    TimedOut,
+    Unreachable,
+    Untrusted,
+)
 from agavesh.client.multipart import Upload
 from agavesh.client.pool import Pool, httpx
 from agavesh.client.reply import Reply
@@ -64,7 +74,7 @@ class Transport:
     """Requests to one tenant. Open with `async with`; closing ends every connection."""
 
     def __init__(
-        self, account: Account, accounts: Accounts | None, *, deadline: float = DEADLINE, verify: bool | str = True
+        self, account: Account, accounts: Accounts, *, deadline: float = DEADLINE, verify: bool | str = True
     ) -> None:
         self.deadline = deadline  # seconds
         self._verify = account.ca_cert if verify is True and account.ca_cert else verify
@@ -157,14 +167,14 @@ class Transport:
         """One attempt with a token, and another where a new token may be the cure."""
         if request.open:
             return await self._followed(request, None, whole)
-        authorization = self.auth.basic() if basic else await self.auth.bearer()
+        authorization = self.auth.basic() if basic else await self._token(self.auth.bearer())
         reply = await self._followed(request, authorization, whole)
         if basic or reply.status < 400:
             return reply
         no = refusal(reply.status, reply.body)
         if not no.token_refused:
             return reply
-        other = await self.auth.instead(authorization, perhaps_permission=no.permission)
+        other = await self._token(self.auth.instead(authorization, perhaps_permission=no.permission))
         if other is None:
             return reply
         if isinstance(request.body, Upload) and not request.body.again:
@@ -177,6 +187,14 @@ class Transport:
         if second.status == 401 and no.permission:
             self.auth.was_no_cure()
         return second
+
+    @staticmethod
+    async def _token(wanted: Awaitable[str | None]) -> str | None:
+        """The header, or NoAnswer where /token has trouble that may pass: the call itself was not sent then."""
+        try:
+            return await wanted
+        except (Unreachable, Busy, ServerTrouble) as trouble:
+            raise NoAnswer(trouble, unsent=True) from trouble
 
     async def _followed(self, request: Ask, authorization: str | None, whole: bool) -> Reply:
         """Send, and follow redirects on the same host. A token never goes to another one."""
@@ -200,7 +218,7 @@ class Transport:
                     hint="check the URL of the tenant",
                     status=reply.status,
                 )
-            target = quote(there.path, safe="/%:@!$&'()*+,;=~") + (f"?{there.query}" if there.query else "")
+            target = quote(there.path, safe=QUOTED) + (f"?{quote(there.query, safe=QUOTED)}" if there.query else "")
         raise BadAnswer(f"{request.what}: {self.host} sends us in circles", hint="check the URL of the tenant")
 
     async def _send(self, request: Ask, target: str, authorization: str | None, whole: bool) -> Reply:
@@ -233,6 +251,10 @@ class Transport:
         headers = {"Host": self.host, "User-Agent": f"agavesh/{__version__}", **request.headers}
         if authorization is not None:
             headers["Authorization"] = authorization
+        for name, value in headers.items():
+            if not (name + value).isascii() or not value.isprintable():
+                # not shown: it may be a token with a line's end in it
+                raise BadArgument(f"the header {name!r} holds what no header can", hint="plain text on one line")
         url = self._base.copy_with(raw_path=target.encode("ascii"))
         patience = {"connect": CONNECT, "read": self.deadline, "write": self.deadline, "pool": None}
         body = request.body
@@ -251,11 +273,12 @@ class Transport:
         return reply.status, reply.body
 
     async def _opened(self) -> Pool:
-        async with self._opening:
-            if self._pool is None:
-                context = await _context(self._base.scheme, self._verify)
-                self._pool = Pool(context, _proxy(self._base))
-            return self._pool
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    context = await _context(self._base.scheme, self._verify)
+                    self._pool = Pool(context, _proxy(self._base))
+        return self._pool
 
 
 class NoAnswer(Exception):
@@ -268,7 +291,7 @@ class NoAnswer(Exception):
     @property
     def worth_another(self) -> bool:
         """Whether trying again can help: not with a bad certificate, nor with a name that does not exist."""
-        return not isinstance(self.error, Untrusted) and "no host called" not in self.error.sentence
+        return not isinstance(self.error, (Untrusted, BadArgument)) and "no host called" not in self.error.sentence
 
 
 class _Flow(httpx.AsyncByteStream):

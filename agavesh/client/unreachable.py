@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from agavesh.client.errors import AgaveError, BadAnswer, TimedOut, Unreachable, Untrusted
+from agavesh.client.errors import AgaveError, BadAnswer, BadArgument, TimedOut, Unreachable, Untrusted
 from agavesh.client.pool import httpx
 
 # OpenSSL's X509_V_ERR_… codes, those that people meet
@@ -36,6 +36,9 @@ def explain(what: str, host: str, reason: BaseException) -> AgaveError:
         )
     if isinstance(reason, httpx.TimeoutException):
         return TimedOut(f"{what}: {host} did not answer in time", hint="try again")
+    if isinstance(reason, httpx.LocalProtocolError):
+        # its words may quote a header, and a header may be a token
+        return BadArgument(f"{what}: this cannot be sent as a request", hint="look at its headers and its body")
     if isinstance(reason, (httpx.DecodingError, httpx.ProtocolError)):
         return BadAnswer(f"{what}: {host} broke off its answer: {reason}", hint="try again")
     for cause in causes:

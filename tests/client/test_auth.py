@@ -179,6 +179,30 @@ async def test_a_refresh_that_fails_early_is_no_harm_while_the_token_is_good(ten
             assert await agave.files.list(**LIST)
 
 
+async def test_trouble_at_token_may_pass(tenant: Any, alice: Account) -> None:
+    async with Agave(account=alice) as agave:
+        tenant.faults.expire_tokens()
+        with tenant.faults.html("/token", 502, times=1), tenant.faults.throttling("/token", None, times=1):
+            assert await agave.files.list(**LIST)
+
+
+async def test_a_folder_that_cannot_be_written_does_not_stand_in_the_way(
+    tenant: Any, alice: Account, accounts: Accounts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # as root even a read-only folder can be written, so the kernel is asked for the refusal in another way
+    monkeypatch.setattr("agavesh.client.accounts.tempfile.mkstemp", _refused)
+    async with Agave(account=alice, accounts=accounts) as agave:
+        tenant.faults.expire_tokens()
+        assert await agave.files.list(**LIST)
+        assert await agave.files.list(**LIST)
+    assert "could not be saved" in caplog.text
+    assert tenant.faults.requests["/token"] == 2
+
+
+def _refused(*_: Any, **__: Any) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
 async def test_a_token_alone_is_used_until_it_is_refused(tenant: Any) -> None:
     async with Agave(tenant.url, token=tenant.token("alice")) as agave:
         await agave.files.list(**LIST)

@@ -250,6 +250,24 @@ async def test_an_iterator_that_fails_fails_the_upload(agave: Agave, tenant: Any
     assert await agave.files.list(**HOME)
 
 
+async def test_an_iterator_is_ended_with_the_upload(agave: Agave, tenant: Any) -> None:
+    ended = False
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal ended
+        try:
+            while True:
+                yield b"x" * CHUNK
+        finally:
+            ended = True
+
+    with trio.move_on_after(0.2):
+        await put(agave, endless(), fileName="endless")
+    gc.collect()
+    assert ended
+    assert not tenant.path("data.demo", "/alice/endless").exists()
+
+
 async def test_a_file_that_shrinks_while_it_is_sent_is_told(agave: Agave, tmp_path: Path) -> None:
     class Shrinking(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:

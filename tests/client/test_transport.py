@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from agavesh.client import Agave, errors
+from agavesh.client.accounts import Account
 from tests.client.wire import Seen, answer, peer
 
 LIST = {"systemId": "data.demo", "filePath": "/alice"}
@@ -163,10 +164,30 @@ async def test_a_raw_call_gives_everything_as_it_came(agave: Agave, tenant: Any)
     answer_ = await agave.raw("GET", "/systems/v2/", params={"limit": 1, "naked": "true"})
     assert answer_.status == 200
     assert answer_.body.startswith(b"[{")
-    refused = await agave.raw("GET", "/files/v2/listings/system/data.demo//nowhere")
+    refused = await agave.raw("GET", "/files/v2/listings/system/data.demo//alice/nowhere")
     assert (refused.status, refused.headers["content-type"].split(";")[0]) == (404, "application/json")
     with tenant.faults.refusing("*", 500):
         assert (await agave.raw("GET", "/systems/v2/")).status == 500
+
+
+async def test_a_raw_path_may_hold_anything(agave: Agave, tenant: Any) -> None:
+    tenant.path("data.demo", "/alice/ä b").write_bytes(b"raw")
+    told = await agave.raw("GET", "/files/v2/media/system/data.demo//alice/ä b?x=ö &y=%41", params={"z": "#"})
+    assert (told.status, told.body) == (200, b"raw")
+
+
+@pytest.mark.parametrize("token", ["with a line's end\n", "not ascii: ä", "two\r\nX-Lines: 1"])
+async def test_a_token_that_is_no_header_is_not_shown(tenant: Any, token: str) -> None:
+    async with Agave(tenant.url, token=token) as agave:
+        with pytest.raises(errors.BadArgument, match="Authorization") as caught:
+            await agave.systems.list()
+    assert token not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_an_account_is_given_whole_or_in_parts() -> None:
+    with pytest.raises(errors.BadArgument, match="says all that about itself"):
+        Agave("https://h", account=Account("https://other"))
 
 
 async def test_a_redirect_on_the_same_host_is_followed() -> None:
