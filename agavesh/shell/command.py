@@ -66,6 +66,8 @@ class Parameter:
         """The value that a word stands for. ValueError says what is expected."""
         if self.word.choices and text not in self.word.choices:
             raise ValueError(f"one of {', '.join(self.word.choices)}")
+        if self.word.lists.endswith("-fields") and not ("=" in text or "~" in text):
+            raise ValueError(self.word.help)
         if self.kind is int:
             try:
                 return int(text)

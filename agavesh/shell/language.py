@@ -319,7 +319,7 @@ def walk(tokens: Sequence[Token], table: Table, *, typing: Token | None = None, 
     if command is None:
         _no_command(statement, given, taken, following, half)
         return statement
-    _Binding(statement, command, half).bind(given[taken:], typing, following if taken == len(given) else ())
+    _Binding(statement, command, half, following).bind(given[taken:], typing)
     return statement
 
 
@@ -337,15 +337,16 @@ def _no_command(statement: Statement, given: list[Token], taken: int, following:
 class _Binding:
     """Gives a command's parameters their words."""
 
-    def __init__(self, statement: Statement, command: Command, half: bool) -> None:
+    def __init__(self, statement: Statement, command: Command, half: bool, following: tuple[str, ...]) -> None:
         self.statement, self.command, self.half = statement, command, half
+        self.following = following  # words that would have made it another command
         self.flags: dict[str, Parameter] = {}
         for option in command.options:
             self.flags[f"--{option.name}"] = option
             if option.short:
                 self.flags[f"-{option.short}"] = option
 
-    def bind(self, tokens: Sequence[Token], typing: Token | None, following: tuple[str, ...]) -> None:
+    def bind(self, tokens: Sequence[Token], typing: Token | None) -> None:
         places: list[Token] = []
         waiting: Parameter | None = None  # an option whose value comes next
         only_words = False
@@ -365,7 +366,7 @@ class _Binding:
         if waiting is not None and typing is None and not self.half and last is not None:
             self.statement.wrong(f"--{waiting.name} needs a value", waiting.word.help, last)
         self._places(places)
-        self._expect(places, waiting, typing, only_words, following)
+        self._expect(places, waiting, typing, only_words, self.following if not tokens else ())
 
     def _role(self, token: Token, role: Role) -> None:
         self.statement.roles.append((token.start, token.stop, role))
@@ -422,7 +423,8 @@ class _Binding:
         try:
             parameter.convert(token.text)
         except ValueError as misfit:
-            self.statement.wrong(f"{printable(token.text)!r} is no {parameter.label}", str(misfit), token)
+            hint = nearest(token.text, self.following) or str(misfit)
+            self.statement.wrong(f"{printable(token.text)!r} is no {parameter.label}", hint, token)
         else:
             if role is not None:
                 self._role(token, role)
@@ -434,9 +436,8 @@ class _Binding:
         if many is None:
             shares = [[token] for token in tokens[: len(parameters)]]
             for token in tokens[len(parameters) :]:
-                self.statement.wrong(
-                    f"{printable(token.text)!r} is one word too many", f"usage: {self.command.usage}", token
-                )
+                hint = nearest(token.text, self.following) or f"usage: {self.command.usage}"
+                self.statement.wrong(f"{printable(token.text)!r} is one word too many", hint, token)
         else:
             behind = min(len(parameters) - many - 1, max(len(tokens) - many - 1, 0))
             stop = len(tokens) - behind

@@ -46,7 +46,10 @@ async def _mkdir_with_parents(here: Session, path: str) -> None:
         return
     if not isinstance(node, StorageDirectory):
         raise ReadOnly(f"{node.path} can't be changed", hint="folders are made on systems: /systems/SYSTEM/…")
-    await node.storage.mkdir("/".join([node.inner.rstrip("/"), *missing]))  # the platform makes the parents
+    inner = node.inner.rstrip("/")
+    for name in missing:
+        inner = f"{inner}/{name}"
+        await node.storage.mkdir(inner)
     node.listings.forget(node.path, below=True)
 
 
@@ -79,7 +82,7 @@ async def rm(
         await parent.remove(name)
 
 
-@command("cp", examples=["cp /systems/data.demo/alice/notes.txt /systems/data.demo/alice/copy.txt"])
+@command("cp", examples=["cp /systems/data.demo/alice/README.txt /systems/data.demo/alice/copy.txt"])
 async def cp(here: Session, sources: list[TreePath], target: TreePath, *, recursive: Recursive = False) -> None:
     """Copy files on a system, between systems, or from a job's outputs to a system. An existing file is replaced.
 

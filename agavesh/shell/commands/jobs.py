@@ -58,7 +58,7 @@ async def show(here: Session, job: JobId) -> None:
 @command(
     "jobs submit",
     examples=[
-        "jobs submit wordcount-1.0 text=/systems/data.demo/alice/notes.txt --wait",
+        "jobs submit wordcount-1.0 text=/systems/data.demo/alice/README.txt --wait",
         "jobs submit ticker-1.0 lines=3 delay=0 --name quick --follow",
     ],
 )
@@ -188,7 +188,7 @@ async def _wait(here: Session, job: str, *, named: bool = False) -> int:
     return exits.JOB_FAILED if status == "FAILED" else exits.JOB_STOPPED
 
 
-@command("jobs stop", examples=[])
+@command("jobs stop", examples=["jobs stop latest"])
 async def stop(here: Session, jobs: list[JobId]) -> None:
     """Stop jobs that wait or run."""
     agave = await here.agave()
@@ -196,7 +196,7 @@ async def stop(here: Session, jobs: list[JobId]) -> None:
         await agave.jobs.manage(jobId=await _id(here, job), body={"action": "stop"})
 
 
-@command("jobs delete", examples=[])
+@command("jobs delete", examples=["jobs delete latest"])
 async def delete(here: Session, jobs: list[JobId]) -> None:
     """Take jobs out of all listings, stopping them if they run. What they left in an archive stays there."""
     workspace = await here.workspace()

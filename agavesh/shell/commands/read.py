@@ -11,7 +11,7 @@ Lines = Annotated[int, Word("so many lines"), Short("n")]
 Bytes = Annotated[int, Word("so many bytes instead"), Short("c")]
 
 
-@command("cat", examples=["cat /jobs/latest/job.json", "cat agave://data.demo//alice/notes.txt"])
+@command("cat", examples=["cat /jobs/latest/job.json", "cat agave://data.demo//alice/README.txt"])
 async def cat(here: Session, paths: list[TreePath]) -> None:
     """Write out files, one after the other."""
     from contextlib import aclosing
@@ -24,7 +24,7 @@ async def cat(here: Session, paths: list[TreePath]) -> None:
                 await here.console.send(part)
 
 
-@command("head", examples=["head -n 3 /systems/data.demo/alice/notes.txt"])
+@command("head", examples=["head -n 3 /systems/data.demo/alice/README.txt"])
 async def head(here: Session, paths: list[TreePath], *, lines: Lines = 10, bytes: Bytes = -1) -> None:
     """Write out the beginning of files."""
     from contextlib import aclosing
@@ -45,7 +45,9 @@ async def head(here: Session, paths: list[TreePath], *, lines: Lines = 10, bytes
                     break
 
 
-@command("tail", examples=["tail -n 3 /systems/data.demo/alice/notes.txt", "tail -f /jobs/latest/outputs/demo.out"])
+@command(
+    "tail", examples=["tail -n 3 /systems/data.demo/alice/README.txt", "tail -f /jobs/latest/outputs/wordcount.out"]
+)
 async def tail(
     here: Session,
     paths: list[TreePath],

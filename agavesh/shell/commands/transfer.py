@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Recursive = Annotated[bool, Word("folders too, with all that is in them"), Short("r")]
 
 
-@command("get", examples=["get /systems/data.demo/alice/notes.txt notes.txt", "get -r /jobs/latest/outputs out"])
+@command("get", examples=["get /systems/data.demo/alice/README.txt notes.txt", "get -r /jobs/latest/outputs out"])
 async def get(here: Session, sources: list[TreePath], target: LocalPath = ".", *, recursive: Recursive = False) -> int:
     """Bring files here: into TARGET if that is a folder, else as TARGET.
 
