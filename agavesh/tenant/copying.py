@@ -12,6 +12,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -103,9 +104,10 @@ async def download(url: str, target: Path, staging: Path) -> int:
     """Fetch what is at an http(s) URL. Bytes fetched."""
     temporary = staging / f"job-{secrets.token_hex(8)}"
     total = 0
+    by_proxy = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
     try:
         async with (
-            httpx.AsyncClient(timeout=PATIENCE, follow_redirects=True) as client,
+            httpx.AsyncClient(timeout=PATIENCE, follow_redirects=True, trust_env=by_proxy) as client,
             client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer,
         ):
             if answer.status_code != 200:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ from agavesh.tenant.context import Refusal
 from agavesh.tenant.disk import normal
 from agavesh.tenant.files import EVERYBODY, Place
 from agavesh.tenant.runs import Run
-from agavesh.tenant.words import Pem
+from agavesh.tenant.words import Pem, slug
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
@@ -54,9 +56,33 @@ def run_of(tenant: Tenant, job_id: str) -> Run:
 
 def note(tenant: Tenant, job: Job, text: str) -> None:
     """Add a line to the job's own log, where there is a folder for it."""
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n"
+    # a job owns its folder: what it may have put in the place of its log must neither hold us up nor lead us away
+    careful = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.suppress(OSError, Refusal):
-        with (work_folder(tenant, job) / ".agave.log").open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+        log = os.open(work_folder(tenant, job) / ".agave.log", careful, 0o644)
+        try:
+            os.write(log, line.encode(errors="surrogateescape"))
+        finally:
+            os.close(log)
+
+
+def read_end(path: Path, most: int) -> bytes:
+    """The last bytes of a file that a job may have made: b"" for what is no plain file, or is not there."""
+    with contextlib.suppress(OSError):
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(reading)
+            if stat.S_ISREG(found.st_mode):
+                return os.pread(reading, most, max(0, found.st_size - most))
+        finally:
+            os.close(reading)
+    return b""
+
+
+def short_name(job: Job) -> str:
+    """The name of a job as its files bear it."""
+    return slug(job["name"]) or "job"  # a name may be all letters that a slug has no place for
 
 
 def may(tenant: Tenant, job: Job, user: str, needed: Pem) -> bool:

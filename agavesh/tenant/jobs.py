@@ -13,10 +13,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from agavesh.tenant.context import Refusal
 from agavesh.tenant.copying import Trouble
 from agavesh.tenant.jobplaces import Job, incoming, note, run_of
 from agavesh.tenant.steps import Next, Steps, failed, stopped
@@ -73,6 +75,7 @@ class Jobs:
     async def stop(self, job_id: str) -> None:
         """End a job wherever it is; nothing happens to one at its end. Raises Unstoppable."""
         if (task := self._tasks.get(job_id)) is None:
+            run_of(self._tenant, job_id).stop()  # the script of a job that had failed by its own word may still run
             return
         task.scope.cancel()
         with trio.move_on_after(KILL):
@@ -112,8 +115,10 @@ class Jobs:
         while (job := self._tenant.store.get("job", job_id)) is not None:
             try:
                 following = await self._steps.take(job)
-            except Trouble as trouble:
+            except (Trouble, Refusal) as trouble:
                 following = failed(str(trouble))
+            except OSError as trouble:
+                following = failed(f"{trouble.strerror}: {Path(trouble.filename or '').name}".rstrip(": "))
             except Exception:  # the edge: whatever is wrong with one job, the tenant and the other jobs go on
                 log.exception("job %s, %s", job_id, job["status"])
                 following = failed(f"The tenant failed while the job was {job['status']}; its log says why")

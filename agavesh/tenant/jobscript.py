@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from agavesh.tenant import wrapper
 from agavesh.tenant.copying import Trouble
-from agavesh.tenant.jobplaces import Job, run_of, system_of, work_folder
+from agavesh.tenant.jobplaces import Job, run_of, short_name, system_of, work_folder
 from agavesh.tenant.limits import plain, seconds
 from agavesh.tenant.runner import MARK, Spec
-from agavesh.tenant.words import slug
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
@@ -21,7 +20,7 @@ def variables(tenant: Tenant, job: Job) -> dict[str, str]:
     limit = seconds(job["maxRunTime"]) or 0
     archive = job["archive"]
     return {
-        "AGAVE_JOB_NAME": slug(job["name"]), "AGAVE_JOB_NAME_RAW": job["name"], "AGAVE_JOB_ID": job["id"],
+        "AGAVE_JOB_NAME": short_name(job), "AGAVE_JOB_NAME_RAW": job["name"], "AGAVE_JOB_ID": job["id"],
         "AGAVE_JOB_APP_ID": job["appId"], "AGAVE_JOB_EXECUTION_SYSTEM": job["executionSystem"],
         "AGAVE_JOB_BATCH_QUEUE": job["batchQueue"], "AGAVE_JOB_BATCH_QUEUE_EFFECTIVE_NAME": job["batchQueue"],
         "AGAVE_JOB_SUBMIT_TIME": job["submitTime"], "AGAVE_JOB_ARCHIVE": "1" if archive else "",
@@ -33,14 +32,14 @@ def variables(tenant: Tenant, job: Job) -> dict[str, str]:
         "AGAVE_JOB_MAX_RUNTIME_SECONDS": str(limit), "AGAVE_JOB_MAX_RUNTIME_MILLISECONDS": str(limit * 1000),
         "AGAVE_JOB_WORK_PATH": str(work_folder(tenant, job)),  # the path that programs of the job can use
         "AGAVE_JOB_OWNER": job["owner"], "AGAVE_JOB_TENANT": tenant.name, "AGAVE_BASE_URL": tenant.url,
-        "IPLANT_JOB_NAME": slug(job["name"]),
+        "IPLANT_JOB_NAME": short_name(job),
         "IPLANT_CORES_REQUESTED": str(job["processorsPerNode"] * job["nodeCount"]),
     }  # fmt: skip
 
 
 def write_script(tenant: Tenant, job: Job) -> None:
     """Fill the wrapper, which was copied with the bundle, and put the script beside it."""
-    work, app, name = work_folder(tenant, job), job["_app"], slug(job["name"])
+    work, app, name = work_folder(tenant, job), job["_app"], short_name(job)
     try:
         template = (work / app["templatePath"].lstrip("/")).read_text(errors="surrogateescape")
     except OSError as trouble:
@@ -62,7 +61,7 @@ def write_script(tenant: Tenant, job: Job) -> None:
 
 def spec(tenant: Tenant, job: Job) -> Spec:
     """How the script is started. Its environment holds nothing of the tenant's, which knows secrets."""
-    work, name = str(work_folder(tenant, job)), slug(job["name"])
+    work, name = str(work_folder(tenant, job)), short_name(job)
     environment = {
         MARK: job["id"], "AGAVE_JOB_NAME": name, "AGAVE_JOB_OWNER": job["owner"], "AGAVE_JOB_WORK_PATH": work,
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "SHELL": "/bin/bash",

@@ -203,6 +203,7 @@ def _end_children() -> None:
 def main() -> int:
     """Run the job of the folder named on the command line, unless a runner has it or had it."""
     folder = sys.argv[1]
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a listening socket held here would keep the tenant from its port
     try:
         hold(folder)
     except FileExistsError:

@@ -1,7 +1,7 @@
 """How many jobs run at once: the limits of queues, systems and users, and who waits for whom.
 
-Those who wait are served in the order they came, but one that a limit of its own holds back lets others pass. In memory
-only: after a restart, jobs that still run `take` their slot before any other may ask for one.
+Those who wait are served in the order they were submitted, but one that a limit of its own holds back lets others
+pass. In memory only: after a restart, jobs that still run `take` their slot before any other may ask for one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ AT_ONCE = 64  # jobs of all systems: each is two processes of this machine at le
 
 @dataclass(frozen=True)
 class Claim:
-    """What a job wants to run in, and how many may: (what is counted, how many of it) pairs."""
+    """What a job wants to run in, and how many may: (what is counted, how many of it) pairs; and since when."""
 
+    since: str
     limits: tuple[tuple[tuple[str, ...], int], ...]
 
     @classmethod
@@ -34,7 +35,9 @@ class Claim:
             (id, "in", job["batchQueue"]): queue.get("maxJobs"),
             (id, "in", job["batchQueue"], "of", owner): queue.get("maxUserJobs"),
         }
-        return cls(tuple((what, most) for what, most in counted.items() if most is not None and most >= 0))
+        return cls(
+            job["created"], tuple((what, most) for what, most in counted.items() if most is not None and most >= 0)
+        )
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Slots:
             self._serve()
 
     def _serve(self) -> None:
-        for job_id, (claim, served) in list(self._waiting.items()):
+        for job_id, (claim, served) in sorted(self._waiting.items(), key=lambda item: (item[1][0].since, item[0])):
             if self._fits(claim):
                 del self._waiting[job_id]
                 self._held[job_id] = claim

@@ -6,7 +6,6 @@ tenant ended in the midst of it. It writes no record: it says what is `Next`, an
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,14 +17,17 @@ import trio
 from agavesh.tenant import bundles, jobscript
 from agavesh.tenant.context import Refusal
 from agavesh.tenant.copying import Trouble, copy_tree, download
-from agavesh.tenant.jobplaces import Job, incoming, note, place_on, run_of, system_of, work_folder
+from agavesh.tenant.jobplaces import Job, incoming, note, place_on, read_end, run_of, short_name, system_of, work_folder
 from agavesh.tenant.runs import sweep
 from agavesh.tenant.slots import Claim, Slots
 from agavesh.tenant.sources import source_of
-from agavesh.tenant.words import date, slug
+from agavesh.tenant.words import date
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
+
+
+LONGEST_LIST = 64 << 20  # bytes of a list of what is not to be archived
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,7 @@ class Steps:
 
     async def _stage(self, job: Job, uri: str) -> str:
         """Bring one input into the job's folder. Its name there."""
-        try:
-            source = source_of(self._tenant, job["owner"], uri)
-        except Refusal as refusal:
-            raise Trouble(refusal.message) from None
+        source = source_of(self._tenant, job["owner"], uri)
         target, staging = work_folder(self._tenant, job) / source.name, incoming(self._tenant)
         if source.path is not None:
             size = await copy_tree(source.path, target, staging, self._copiers, _all)
@@ -163,14 +162,14 @@ class Steps:
         if ended.get("exit") == 0:
             return None
         how = f"was ended by signal {ended['signal']}" if ended.get("signal") else f"exit code {ended.get('exit')}"
-        said = _last_line(work_folder(self._tenant, job) / f"{slug(job['name'])}.err")
+        said = _last_line(work_folder(self._tenant, job) / f"{short_name(job)}.err")
         return f"Job failed: {how}" + (f": {said}" if said else "")
 
     async def _archiving(self, job: Job) -> Next:
         work = work_folder(self._tenant, job)
         target = place_on(self._tenant, job["archiveSystem"], job["_archive"])
+        unwanted = await trio.to_thread.run_sync(_listed, work / ".agave.archive")
         try:
-            unwanted = await trio.to_thread.run_sync(_listed, work / ".agave.archive")
             await copy_tree(
                 work, Path(target.disk.at(target.path)), incoming(self._tenant), self._copiers,
                 lambda path: unwanted.isdisjoint(_above(path)),
@@ -194,10 +193,8 @@ def _all(path: str) -> bool:
 
 def _listed(path: Path) -> frozenset[str]:
     """The paths in a `.agave.archive`: what stays out of the archive. A wrapper may have added lines, or removed it."""
-    with contextlib.suppress(OSError):
-        lines = path.read_text(errors="surrogateescape").split("\n")
-        return frozenset(line.strip("/").removeprefix("./") for line in lines)
-    return frozenset()
+    lines = read_end(path, LONGEST_LIST).decode(errors="surrogateescape").split("\n")
+    return frozenset(line.removeprefix("./").strip("/") for line in lines)
 
 
 def _above(path: str) -> list[str]:
@@ -208,8 +205,5 @@ def _above(path: str) -> list[str]:
 
 def _last_line(path: Path) -> str:
     """The last line of a file, cut to some length; "" if there is none."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip()[:300] if lines else ""
-    return ""
+    lines = read_end(path, 4096).decode(errors="replace").strip().splitlines()
+    return lines[-1].strip()[:300] if lines else ""

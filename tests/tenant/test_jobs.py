@@ -105,6 +105,35 @@ async def test_its_process_is_given_no_secret_and_its_own_folder(shop: Shop, mon
     assert lines[-2:] == [str(work(shop, job)), "0022"]
 
 
+async def test_its_process_holds_no_file_and_no_socket_of_the_tenant(shop: Shop) -> None:
+    job = await shop.ran(await shop.app("ls -l /proc/$$/fd /proc/$PPID/fd > held; ls /proc/$$/fd > own"))
+    assert "socket" not in await shop.output(job["id"], "held")
+    assert {int(number) for number in (await shop.output(job["id"], "own")).split()} <= {0, 1, 2, 255}
+
+
+async def test_its_name_may_be_odd(shop: Shop) -> None:
+    app = await shop.app("echo ${AGAVE_JOB_NAME}")
+    odd = ["作业", "???", "-", "x" * 64, "a/b", 'it\'s "here"', "$(touch /tmp/no)", "über + 1_2"]
+    for submitted in [await shop.submit(app, name=name) for name in odd]:
+        job = await shop.ended(submitted["id"])
+        assert job["status"] == "FINISHED", job
+        short = job["outputPath"].rpartition("-007-")[2]
+        assert await shop.output(job["id"], f"{short}.out") == f"{short}\n"
+
+
+async def test_what_a_job_does_to_its_folder_holds_nobody_up(shop: Shop) -> None:
+    spiteful = (
+        "rm -f .agave.log .agave.archive; mkfifo .agave.log .agave.archive; rm a-test.err; mkfifo a-test.err; exit 1"
+    )
+    assert (await shop.ran(await shop.app(spiteful)))["message"] == "Job failed: exit code 1"
+    job = await shop.ran(await shop.app(spiteful.replace("exit 1", "true")))
+    assert job["status"] == "FINISHED"
+    job = await shop.ran(await shop.app("rm -rf $HOME"))
+    assert (job["status"], "could not be archived" in job["message"]) == ("FAILED", True)
+    job = await shop.ran(await shop.app("rm -rf $HOME; ln -s / $HOME"))
+    assert (job["status"], "leads out of the system" in job["message"]) == ("FAILED", True)
+
+
 # inputs --------------------------------------------------------------------------------------------------------------
 
 
@@ -120,25 +149,28 @@ async def test_inputs_come_from_the_root_the_home_and_the_default_system(shop: S
     assert [event["progress"]["totalBytes"] for event in history if "progress" in event] == [8, 8, 10]
 
 
-@pytest.mark.parametrize(
-    ("name", "uri"),
-    [
+async def test_names_of_inputs_may_be_odd(shop: Shop) -> None:
+    app = await shop.app("cat ${text}", inputs=[field("text", value={"enquote": True})])
+    odd = [
         ("a b.txt", "agave://data.demo//alice/a%20b.txt"),
         ("a b.txt", "agave://data.demo//alice/a b.txt"),
         ("50%20off.txt", "agave://data.demo//alice/50%2520off.txt"),
         ("50%20off.txt", "agave://data.demo//alice/50%20off.txt"),
         ("what?#.txt", "agave://data.demo//alice/what%3F%23.txt"),
         ("ünï.txt", "agave://data.demo//alice/%C3%BCn%C3%AF.txt"),
-        ("a b.txt", "{url}/files/v2/media/system/data.demo//alice/a%20b.txt"),
+        ("new\nline", "agave://data.demo//alice/new%0Aline"),
+        ("$HOME `x`.txt", "agave://data.demo//alice/$HOME `x`.txt"),
+        ("n" * 255, "agave://data.demo/" + "n" * 255),
+        ("a b.txt", f"{shop.tenant.url}/files/v2/media/system/data.demo//alice/a%20b.txt"),
         ("a b.txt", "/alice/a b.txt"),
-    ],
-)
-async def test_names_of_inputs_may_be_odd(shop: Shop, name: str, uri: str) -> None:
-    app = await shop.app("cat ${text}", inputs=[field("text", value={"enquote": True})])
-    shop.tenant.path("data.demo", f"/alice/{name}").write_text("found")
-    job = await shop.ran(app, inputs={"text": [uri.format(url=shop.tenant.url)]})
-    assert await shop.output(job["id"], "a-test.out") == "found", job
-    assert name in await shop.outputs(job["id"])
+    ]
+    for name, _ in odd:
+        shop.tenant.path("data.demo", f"/alice/{name}").write_text(name)
+    jobs = [(name, await shop.submit(app, inputs={"text": [uri]})) for name, uri in odd]
+    for name, job in jobs:
+        await shop.ended(job["id"])
+        assert await shop.output(job["id"], "a-test.out") == name
+        assert name in await shop.outputs(job["id"])
 
 
 async def test_a_folder_is_an_input_with_all_in_it(shop: Shop) -> None:

@@ -94,9 +94,10 @@ async def ended(served: Served, job: dict) -> tuple[dict, list[str]]:
 
 
 async def test_a_job_runs_on_through_a_restart(served: Served) -> None:
-    job = await held(served)
+    job, before = await held(served), served.url
     await served.kill()
     await served.start()
+    assert served.url == before, "the job kept the tenant's port"
     async with served.http() as http:
         assert (await Shop(served, http).job(job["id"]))["status"] == "RUNNING"
     await trio.to_thread.run_sync(let_go, served, job)
@@ -162,29 +163,25 @@ async def test_jobs_survive_a_tenant_that_is_killed_again_and_again(served: Serv
     assert served.path("run.demo", "/scratch/count").read_text() == "input\n" * len(jobs)
 
 
-STAGES = ["PENDING", "PROCESSING_INPUTS", "STAGING_INPUTS", "STAGED", "STAGING_JOB", "SUBMITTING", "QUEUED"]
+EARLY = ["PENDING", "PROCESSING_INPUTS", "STAGING_INPUTS", "STAGED", "STAGING_JOB", "SUBMITTING", "QUEUED"]
+LATE = ["RUNNING", "CLEANING_UP", "ARCHIVING", "ARCHIVING_FINISHED"]
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "RUNNING", "CLEANING_UP", "ARCHIVING", "ARCHIVING_FINISHED"])
-async def test_every_stage_can_be_done_again(tenant_root: Path, stage: str) -> None:
-    """A job that was through already is set back to a stage, as a crash right before its next status leaves it."""
-    async with server.running(tenant_root) as state:
-        tenant = Tenant(state)
-        async with tenant.http() as http:
-            shop = Shop(tenant, http)
-            tenant.path("data.demo", "/alice/in.txt").write_text("input\n")
-            app = await shop.app("cat ${text} >> $HOME/../../count", inputs=[{"id": "text"}])
-            job = await shop.ran(app, inputs={"text": "in.txt"})
-            stored = state.store.get("job", job["id"])
-            assert stored is not None
-            before = {**stored, "status": stage, "endTime": None}
-            if stage in STAGES[:-1]:
-                before |= {"startTime": None, "localId": None}
-            state.store.put("job", job["id"], before, owner="alice")
-    async with server.running(tenant_root) as state:
-        tenant = Tenant(state)
-        async with tenant.http() as http:
-            shop = Shop(tenant, http)
+async def test_every_stage_can_be_done_again(tenant_root: Path) -> None:
+    """Jobs that were through are set back, each to a stage of its own, as a crash before its next status would."""
+    async with server.running(tenant_root) as state, Tenant(state).http() as http:
+        shop = Shop(Tenant(state), http)
+        shop.tenant.path("data.demo", "/alice/in.txt").write_text("input\n")
+        app = await shop.app("cat ${text} >> $HOME/../count", inputs=[{"id": "text"}])
+        jobs = [await shop.submit(app, inputs={"text": "in.txt"}) for _ in [*EARLY, *LATE]]
+        for job, stage in zip(jobs, [*EARLY, *LATE], strict=True):
+            await shop.ended(job["id"])
+            stored = state.store.get("job", job["id"]) or {}
+            begun = {} if stage in LATE else {"startTime": None, "localId": None}
+            state.store.put("job", job["id"], {**stored, **begun, "status": stage, "endTime": None}, owner="alice")
+    async with server.running(tenant_root) as state, Tenant(state).http() as http:
+        shop = Shop(Tenant(state), http)
+        for job in jobs:
             job = await shop.ended(job["id"])
             assert (job["status"], await shop.output(job["id"], "in.txt")) == ("FINISHED", "input\n")
-        assert tenant.bytes("run.demo", "/scratch/count") == b"input\n"
+        assert shop.tenant.bytes("run.demo", "/scratch/alice/count") == b"input\n" * len(jobs)

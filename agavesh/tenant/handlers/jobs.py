@@ -16,7 +16,7 @@ from agavesh.tenant.disk import name_of, normal
 from agavesh.tenant.downloads import download, mime_of
 from agavesh.tenant.files import Place
 from agavesh.tenant.handlers.apps import runnable
-from agavesh.tenant.jobplaces import may, output_place
+from agavesh.tenant.jobplaces import may, output_place, short_name
 from agavesh.tenant.jobs import FINAL, Unstoppable
 from agavesh.tenant.listing import shown
 from agavesh.tenant.pems import Grants
@@ -83,7 +83,7 @@ def _accepted(ctx: Context, body: Mapping[str, Any], again: bool) -> dict[str, A
         for uri in uris:
             source_of(ctx.tenant, ctx.user, uri)
     job_id, now = new_uuid("007"), date(time.time())
-    work = _work_path(ctx, system, f"{ctx.user}/job-{job_id}-{slug(name)}")
+    work = _work_path(ctx, system, f"{ctx.user}/job-{job_id}-{slug(name) or 'job'}")
     job: dict[str, Any] = {
         "id": job_id, "name": name, "owner": ctx.user, **fields, "retries": 0, "localId": None, "created": now,
         "lastUpdated": now, "submitTime": now, "startTime": None, "endTime": None, "outputPath": work,
@@ -92,7 +92,7 @@ def _accepted(ctx: Context, body: Mapping[str, Any], again: bool) -> dict[str, A
     }  # fmt: skip
     if job["archive"]:
         default = f"{ctx.user}/archive/jobs/job-{job_id}"
-        wish = f"{default}-{slug(name)}" if again else asked.get("archivePath") or default
+        wish = f"{default}-{slug(name) or 'job'}" if again else asked.get("archivePath") or default
         job |= _archive(ctx, job, asked.get("archiveSystem"), str(wish))
     return job
 
@@ -111,7 +111,7 @@ def _archive(ctx: Context, job: Mapping[str, Any], system_id: Any, wish: str) ->
     files = ctx.tenant.files
     macros = {
         "APP_ID": job["appId"], "EXECUTION_SYSTEM": job["executionSystem"], "BATCH_QUEUE": job["batchQueue"],
-        "JOB_NAME": slug(job["name"]), "JOB_ID": job["id"], "JOB_NODE_COUNT": str(job["nodeCount"]),
+        "JOB_NAME": short_name(job), "JOB_ID": job["id"], "JOB_NODE_COUNT": str(job["nodeCount"]),
         "JOB_PROCESSORS_PER_NODE": str(job["processorsPerNode"]), "JOB_MEMORY_PER_NODE": str(job["memoryPerNode"]),
         "JOB_CREATED_TIME": job["created"], "JOB_OWNER": job["owner"], "TENANT_ID": ctx.tenant.name,
     }  # fmt: skip
