@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import agavesh
 from agavefs.places import Card, Places
@@ -53,9 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agavefs", description="What you can reach on an Agave platform, as files.")
+    parser = _Parser(prog="agavefs", description="What you can reach on an Agave platform, as files.")
     parser.add_argument("--version", action="version", version=f"agavefs {agavesh.__version__}")
-    parser.error = functools.partial(_usage, parser)  # type: ignore[method-assign]  # argparse would exit with 2
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     mount = commands.add_parser("mount", help="mount the tree on a folder", description="Mount the tree on DIR.")
@@ -64,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     mount.add_argument("--foreground", "-f", action="store_true", help="stay, and log to standard error")
     mount.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
     mount.add_argument("--cache-size", metavar="MIB", type=int, default=4096, help="room for what is fetched (4096)")
-    mount.add_argument(
-        "-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as mount(8) has them"
-    )
+    mount.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
     mount.add_argument("--tell", type=int, help=argparse.SUPPRESS)  # the pipe to the parent
     mount.set_defaults(run=_mount)
 
@@ -76,15 +73,16 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="what is mounted, and what is not sent yet")
     status.set_defaults(run=_status)
-    for command in (mount, umount, status):
-        command.error = functools.partial(_usage, command)  # type: ignore[method-assign]
     return parser
 
 
-def _usage(parser: argparse.ArgumentParser, message: str) -> None:
-    parser.print_usage(sys.stderr)
-    _say(message)
-    raise SystemExit(EX_USAGE)
+class _Parser(argparse.ArgumentParser):
+    """With sysexits.h's status for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        _say(message)
+        raise SystemExit(EX_USAGE)
 
 
 def _say(text: str) -> None:
@@ -131,7 +129,7 @@ def _no_way(mountpoint: Path) -> str | None:
     if os.getuid() != 0 and shutil.which("fusermount3") is None:
         return "there is no fusermount3 here, which mounts for ordinary users: apt install fuse3"
     try:
-        os.stat(mountpoint)
+        mountpoint.stat()
     except OSError as error:
         if error.errno != errno.ENOTCONN:
             return f"{mountpoint}: {error.strerror}"
@@ -171,7 +169,12 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
             mountpoint, places, asked.read_only or read_only, asked.cache_size * 2**20, _deadlines(), fuse
         )
         left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
-    except (AgaveError, OSError, RuntimeError) as error:
+    except (AgaveError, OSError, RuntimeError, ExceptionGroup) as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]  # nurseries wrap what comes through them
+        if not isinstance(error, AgaveError | OSError | RuntimeError):
+            raise
         text, status = f"{mountpoint} can't be mounted: {error}", _exit_status(error)
         word(supervise.Word(error=text, status=status)) if word else _say(text)
         return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -39,9 +40,12 @@ class Control(Directory):
     async def scan(self) -> AsyncIterator[Node]:
         for name, text in self.texts.items():
             # of unknown size: it is made when it is opened
-            yield TextFile(
-                f"{self.path}/{name}", Entry(name, "file", None, time.time()), lambda text=text: text().encode()
-            )
+            entry = Entry(name, "file", None, time.time())
+            yield TextFile(f"{self.path}/{name}", entry, functools.partial(_bytes, text))
+
+
+def _bytes(text: Callable[[], str]) -> bytes:
+    return text().encode(errors="surrogateescape")
 
 
 def make_control(texts: dict[str, Callable[[], str]]) -> Control:

@@ -145,8 +145,7 @@ class Fetcher:
             # if it was moved meanwhile, who still waits asks at the new place
             if not isinstance(error, NotFound) or spool.remote == place:
                 flight.error = error
-        except Exception:
-            # a fault of ours is told to those who wait: the mount goes on
+        except Exception:  # noqa: BLE001  # an edge: a fault of ours is told to those who wait, and the mount goes on
             _log.exception("%s can't be fetched", spool.remote.uri)
             flight.error = OSError(errno.EIO, "a fault of the mount: see its log")
         finally:

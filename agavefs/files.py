@@ -21,12 +21,15 @@ from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
 from agavefs.spool import YOUNG, Spool, Spools
 from agavefs.writeback import Writeback
-from agavesh.client.errors import BadArgument, NotAllowed, NotFound, WrongKind
+from agavesh.client.errors import BadArgument, Changed, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import READ, TEMPORARY, Entry, Version
+from agavesh.client.storage import READ, TEMPORARY, Entry, JobStorage, Version
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import File
 from agavesh.tree.storage import StorageFile
+
+_TRUST = 2.0  # seconds that a page of a listing is believed when a file of it is opened: others may have changed it
+_PAGE = 250  # entries, as most tenants have it
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Opened:
 
 
 class Files:
-    """The open files of a mount. Inodes and handles go by number; errors are AgaveErrors, or this machine's OSErrors."""
+    """A mount's open files. Inodes and handles go by number; errors are AgaveErrors, or this machine's OSErrors."""
 
     def __init__(
         self, looks: Looks, listings: ListingCache, spools: Spools, fetcher: Fetcher, writeback: Writeback
@@ -110,12 +113,21 @@ class Files:
             await self._looks.fresh(inode)
             return
         node, known = inode.node, inode.entry
+        if not isinstance(node, StorageFile):
+            return
+        kept = self._listings.kept(inode.parent.path, fresh=node.fresh)
+        pages = 1 if kept is None else 1 + len(kept.items) // _PAGE
         young = known.modified is not None and inode.told_wall - known.modified < YOUNG
-        if (inode.age() <= self._looks.trust(inode) and not young) or not isinstance(node, StorageFile):
+        trust = node.fresh if isinstance(node.storage, JobStorage) else min(node.fresh, _TRUST * pages)
+        if inode.age() <= trust and not young:
             return
         told, wall = time.monotonic(), time.time()
         try:
-            entry = (await node.again()).entry
+            if kept is not None and pages == 1 and not young:
+                # for the price of one file the whole folder is known anew
+                entry, told, wall = await self._looks.entry(inode.parent, inode.name, fresh=_TRUST)
+            else:
+                entry = (await node.again()).entry
         except (NotFound, WrongKind):
             self._listings.forget(inode.parent.path)
             raise
@@ -131,14 +143,15 @@ class Files:
         spool, version = inode.spool, inode.entry.version
         if spool is not None and (spool.dirty or spool.orphan):
             return True, spool
+        keep = version is not None and inode.shown == version
         found = self._spools.find(node.remote, version)
         if found is None or found.young:
             fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
             fresh.young = version is not None and time.time() - version[1] < YOUNG
             if found is not None:
+                keep = False
                 self._spools.rest(found)  # nobody finds it any more
             found = fresh
-        keep = found is spool and inode.shown == version
         inode.spool, inode.shown = found, version
         return keep, found
 
@@ -168,7 +181,15 @@ class Files:
     # using -----------------------------------------------------------------------------------------------------------
 
     async def read(self, handle: int, start: int, size: int) -> bytes:
-        return await self._handles[handle][1].read(start, size)
+        inode, it = self._handles[handle]
+        try:
+            return await it.read(start, size)
+        except Changed:
+            # this handle can't go on; whoever opens the file next is to find what is there now
+            inode.told = float("-inf")
+            if inode.parent is not None:
+                self._listings.forget(inode.parent.path)
+            raise
 
     async def write(self, handle: int, start: int, data: bytes) -> None:
         inode, it = self._handles[handle]

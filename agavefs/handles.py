@@ -1,4 +1,4 @@
-"""Handles: what an open file is. A SpoolHandle has remote bytes, a TextHandle bytes made here, a TailHandle still grows.
+"""Handles: what an open file is. A SpoolHandle has remote bytes, a TextHandle made ones, a TailHandle growing ones.
 
 Reading makes sure that the bytes are here; writing, that the file is whole and the journal knows. Whose file it is, and
 whether it may be opened at all, is settled before (`files`).

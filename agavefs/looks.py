@@ -141,6 +141,15 @@ class Looks:
             raise folder.missing(name)
         return entry, kept.asked, kept.asked_wall
 
+    async def entry(self, parent: Inode, name: str, *, fresh: float) -> tuple[Entry, float, float]:
+        """The entry of a name from a listing that is not older than `fresh` seconds, and when it was told."""
+        folder = parent.node
+        assert isinstance(folder, StorageDirectory)
+        listing = await folder.listing(fresh=fresh)
+        if (entry := listing.items.get(name)) is None:
+            raise folder.missing(name)
+        return entry, listing.asked, listing.asked_wall
+
     async def _on_the_way(self, folder: StorageDirectory, name: str) -> Entry:
         """A folder that may not be listed can be gone through all the same if the user's home is below it."""
         inode = self.inodes.root

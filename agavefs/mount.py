@@ -66,7 +66,6 @@ async def serve(options: Options, *, ready: Callable[[], None], notice: Callable
                 nursery.cancel_scope.cancel()
         finally:
             journal.close()
-        options.places.sweep(journal)
     return left
 
 

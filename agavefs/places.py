@@ -63,9 +63,7 @@ class Places:
         with contextlib.suppress(OSError):
             kind = _kind(self.cache)
             if _REMOTE.fullmatch(kind):
-                return (
-                    f"{self.cache} is on {kind}, where a journal can't be trusted: name a local folder by --cache-dir"
-                )
+                return f"{self.cache} is on {kind}, where no journal is safe: name a local folder by --cache-dir"
         return None
 
     @contextlib.contextmanager

@@ -249,7 +249,7 @@ class Writeback:
                         async with self._limit:
                             await self._send(spool, owed)
                         return
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  # an edge, as below
                     if isinstance(error, AgaveError | OSError):
                         trouble: Trouble = error
                     else:  # a fault of ours is told to those who wait: the mount goes on

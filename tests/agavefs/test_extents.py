@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,4 +47,4 @@ def test_missing_is_what_was_never_added(these: list[tuple[bool, Span]], asked: 
     gaps = extents.missing(*asked)
     assert covered(gaps) == covered([asked]) - model
     assert extents.has(*asked) == (not gaps)
-    assert all(left[1] < right[0] for left, right in zip(gaps, gaps[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(gaps))
