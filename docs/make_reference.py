@@ -1,4 +1,5 @@
-"""Writes docs/reference/ from the declarations: operations from the catalogue, errors from their classes.
+"""Writes docs/reference/ from the declarations: operations from the catalogue, errors from their classes, commands from
+their signatures.
 
 With --check it writes nothing, and ends 1 if a page is out of date.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from agavesh.api.catalogue import SERVICES
 from agavesh.api.operation import Operation, Param
 from agavesh.client import errors
+from agavesh.shell.commands import about, all_commands
 
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- made by `make docs`: change the declaration, not this page -->"
@@ -64,7 +66,18 @@ def client_errors() -> str:
     return "\n".join([MADE, "", "# Errors", "", "```text", tree, "```", ""])
 
 
-PAGES = {"operations.md": operations, "errors.md": client_errors}
+def commands() -> str:
+    """Every command of the shell as its own help tells it, and the topics."""
+    lines = [MADE, "", "# Commands of agavesh", "", "The same as `help COMMAND` says."]
+    for command in all_commands().commands():
+        lines += ["", f"## {' '.join(command.words)}", "", "```text", about.describe(command).rstrip(), "```"]
+    for name, what in about.TOPICS.items():
+        text = about.topic(name).rstrip()
+        lines += ["", f"## {name.replace('-', ' ').capitalize()}", "", f"{what}:", "", "```text", text, "```"]
+    return "\n".join(lines)
+
+
+PAGES = {"operations.md": operations, "errors.md": client_errors, "commands.md": commands}
 
 
 def main() -> int:

@@ -51,7 +51,7 @@ def help(here: Session, *words: CommandName) -> None:
         here.console.write(_everything(here.table))
         return
     if len(words) == 1 and words[0] in TOPICS:
-        here.console.write(_topic(words[0]))
+        here.console.write(topic(words[0]))
         return
     found = [
         command for command in here.table.commands()
@@ -74,7 +74,8 @@ def _everything(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _topic(name: str) -> str:
+def topic(name: str) -> str:
+    """The text of a topic."""
     if name == "exit-codes":
         from agavesh.shell.exits import MEANING
 
