@@ -14,7 +14,7 @@ from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
 from agavesh.tenant.disk import name_of, normal
 from agavesh.tenant.downloads import download, mime_of
-from agavesh.tenant.files import Place
+from agavesh.tenant.files import EVERYBODY, Place
 from agavesh.tenant.handlers.apps import runnable
 from agavesh.tenant.jobplaces import may, output_place, short_name
 from agavesh.tenant.jobs import FINAL, Unstoppable
@@ -31,7 +31,7 @@ _SEARCHED = (
     " processorspernode retries runtime starttime status submittime visible walltime"
 )
 NAMES = frozenset(_SEARCHED.split())
-ALIASES = {"errormessage": "message", "lastmodified": "lastupdated", "walltime": "maxruntime"}
+ALIASES = {"errormessage": "message", "lastmodified": "lastupdated", "walltime": "maxruntime", "visible": "_visible"}
 EVENT_NAMES = frozenset({"status", "created", "createdby", "description"})
 SUMMARY = ("id", "name", "owner", "executionSystem", "appId", "created", "status", "startTime", "endTime", "_links")
 LONGEST_WORK_PATH = 255  # characters
@@ -159,14 +159,24 @@ def _full(ctx: Context, job: Mapping[str, Any]) -> Record:
     return {**told, "visible": job["_visible"], "_links": links}
 
 
-def _summary(record: Record) -> Record:
-    return {name: record[name] for name in SUMMARY}
+def _page(ctx: Context, asked: Mapping[str, str] | None = None) -> Records:
+    """A page of the jobs that the caller may see, newest first; links are made for those that are shown."""
+    chosen = page(
+        ctx, _visible(ctx), names=NAMES, summary=lambda job: job, search=asked, aliases=ALIASES, trouble=500
+    )  # fmt: skip
+    records = [_full(ctx, job) for job in chosen]
+    return records if ctx.filtered else [{name: record[name] for name in SUMMARY} for record in records]
 
 
 def _visible(ctx: Context) -> Iterator[Record]:
+    marks = ", ".join("?" * (1 + len(EVERYBODY)))
+    shared = ctx.store.sql(
+        f"select uuid from grants where bits & ? and username in ({marks})", int(Pem.READ), ctx.user, *EVERYBODY
+    )
+    granted = {uuid for (uuid,) in shared}
     for job in ctx.store.all("job"):
-        if job["_visible"] and may(ctx.tenant, job, ctx.user, Pem.READ):
-            yield _full(ctx, job)
+        if job["_visible"] and (job["owner"] == ctx.user or ctx.admin or job["id"] in granted):
+            yield job
 
 
 def _job(ctx: Context, job_id: str, needed: Pem, *, hidden: bool = False) -> Record:
@@ -183,7 +193,7 @@ def _job(ctx: Context, job_id: str, needed: Pem, *, hidden: bool = False) -> Rec
 
 
 async def list(ctx: Context, *, limit: int, offset: int) -> Result:
-    return page(ctx, _visible(ctx), names=NAMES, summary=_summary, aliases=ALIASES, trouble=500)
+    return _page(ctx)
 
 
 async def search(ctx: Context, *, attribute: str, value: str, limit: int, offset: int) -> Result:
@@ -203,7 +213,7 @@ def _search(ctx: Context, asked: Mapping[str, str]) -> Records:
     for attribute in asked:
         if attribute.partition(".")[0].lower() not in NAMES:
             raise Refusal(400, f"Invalid search attribute {attribute}. Known are {', '.join(sorted(NAMES))}")
-    return page(ctx, _visible(ctx), names=NAMES, summary=_summary, search=asked, aliases=ALIASES, trouble=500)
+    return _page(ctx, asked)
 
 
 async def get(ctx: Context, *, jobId: str) -> Result:
