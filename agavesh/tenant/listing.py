@@ -86,4 +86,4 @@ def _look(disk: Disk, folder: str, name: str) -> os.stat_result | None:
 
 def shown(name: str) -> str:
     """A name as JSON can say it: bytes that are not UTF-8 become replacement characters, and have no address."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
+    return name if name.isascii() else name.encode(errors="surrogateescape").decode(errors="replace")

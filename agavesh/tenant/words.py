@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+import functools
+import math
 import re
 import secrets
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import quote
 
 from agavesh.api.wire import stamp
 
@@ -20,7 +23,15 @@ def new_uuid(code: str) -> str:
 
 def date(at: float) -> str:
     """A moment, in epoch seconds, as the platform writes it."""
-    return stamp(datetime.fromtimestamp(at, CENTRAL))
+    second = math.floor(at)
+    head, tail = _around_the_fraction(second)
+    return f"{head}.{int((at - second) * 1000):03}{tail}"
+
+
+@functools.lru_cache(4096)  # the files of a folder share their seconds, and a page has hundreds of dates
+def _around_the_fraction(second: int) -> tuple[str, str]:
+    head, _, tail = stamp(datetime.fromtimestamp(second, CENTRAL)).partition(".000")
+    return head, tail
 
 
 def moment(text: str) -> datetime:
@@ -30,6 +41,14 @@ def moment(text: str) -> datetime:
         return datetime.fromtimestamp(number / 1000 if number > 10**11 else number, UTC)
     found = datetime.fromisoformat(text.strip())
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")
+
+
+def quoted(path: str) -> str:
+    """A path as it stands in a URL. Most need no quoting, and the look is cheaper."""
+    return path if _PLAIN.fullmatch(path) else quote(path)
 
 
 class Pem(enum.IntFlag):
@@ -51,7 +70,7 @@ _OLD = {
     "READ_PERMISSION": Pem.READ, "WRITE_PERMISSION": Pem.WRITE, "READ_WRITE_PERMISSION": Pem.READ | Pem.WRITE,
     "OWNER": Pem.ALL, "": Pem.NONE,
 }  # fmt: skip
-_WORDS = {bits: word for word, bits in PEMS.items()}
+_WORDS = {int(bits): word for word, bits in PEMS.items()}
 
 
 def pem(word: str) -> Pem | None:
@@ -61,7 +80,7 @@ def pem(word: str) -> Pem | None:
 
 def pem_word(bits: int) -> str:
     """The word for rights, as listings show it."""
-    return _WORDS[Pem(bits & 7)]
+    return _WORDS[bits]
 
 
 def slug(text: str) -> str:

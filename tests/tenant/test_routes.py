@@ -79,7 +79,7 @@ def test_the_first_to_come_stays():
 
 def test_an_operation_without_a_handler_keeps_the_tenant_from_starting(monkeypatch):
     monkeypatch.delattr(systems, "getRoleForUser")
-    with pytest.raises(Incomplete, match="systems.getRoleForUser"):
+    with pytest.raises(Incomplete, match=r"systems\.getRoleForUser"):
         routes()
 
 

@@ -25,7 +25,7 @@ from agavesh.tenant.listing import shown
 from agavesh.tenant.staging import import_name
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.trees import copy_file, copy_tree, erase
-from agavesh.tenant.words import Pem, date, pem, pem_word
+from agavesh.tenant.words import Pem, date, pem, pem_word, quoted
 
 MISSING = "File/folder does not exist"
 
@@ -53,52 +53,56 @@ async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Recor
     files.require(place, ctx.user, Pem.READ, "view")
     found = _there(ctx, place)
     uuid = files.record(place, ctx.user)
-    rights = files.rights(place, ctx.user)
+    lines = _Lines(ctx, place.system_id)
+    word = pem_word(files.rights(place, ctx.user))
     if not stat.S_ISDIR(found.st_mode):
-        return [_entry(ctx, place, name_of(place.path), found, rights, uuid)][offset : offset + limit]
-    entries = []
-    if offset == 0 and limit:
-        entries.append(_entry(ctx, place, ".", found, rights, uuid))
+        return [lines.listed(name_of(place.path), place.path, found, word, uuid)][offset : offset + limit]
     # wire: the entry "." takes one place of the first page
+    entries = [lines.listed(".", place.path, found, word, uuid)] if offset == 0 and limit else []
     items = await ctx.tenant.listings.page(place.disk, place.path, max(offset - 1, 0), limit - len(entries))
     special = files.special_below(place, ctx.user)
-    inherited = files.inherited(place, ctx.user)
-    base = place.path.rstrip("/")
-    for name, item in items:
-        name = shown(name)
-        child = place.on(f"{base}/{name}")
-        entries.append(
-            _entry(ctx, child, name, item, files.rights(child, ctx.user) if child.path in special else inherited)
-        )
+    inherited = pem_word(files.inherited(place, ctx.user))
+    base = place.path.rstrip("/") + "/"
+    for raw, item in items:
+        name = shown(raw)
+        path = base + name
+        word = pem_word(files.rights(place.on(path), ctx.user)) if path in special else inherited
+        entries.append(lines.line(name, path, item, word))
     return entries
 
 
-def _entry(
-    ctx: Context, place: Place, name: str, found: os.stat_result, rights: Pem, uuid: str | None = None
-) -> Record:
-    folder = stat.S_ISDIR(found.st_mode)
-    address = f"/system/{place.system_id}/{quote(place.path)}"
-    base = ctx.tenant.url
-    links = {
-        "self": {"href": f"{base}/files/v2/media{address}"},
-        "system": {"href": f"{base}/systems/v2/{place.system_id}"},
-    }
-    if uuid is not None:
+class _Lines:
+    """The lines of one listing. A page has hundreds, so what they share is made once."""
+
+    def __init__(self, ctx: Context, system: str) -> None:
+        self._url, self._system = ctx.tenant.url, system
+        self._media = f"{self._url}/files/v2/media/system/{system}/"
+        self._system_link = {"href": f"{self._url}/systems/v2/{system}"}
+
+    def line(self, name: str, path: str, found: os.stat_result, permissions: str) -> Record:
+        folder = stat.S_ISDIR(found.st_mode)
+        return {
+            "name": name,
+            "path": path,
+            "lastModified": date(found.st_mtime),
+            "length": found.st_size,
+            "permissions": permissions,
+            "format": "folder" if folder else "raw",
+            "mimeType": "text/directory" if folder else mime_of(name),
+            "type": "dir" if folder else "file",
+            "system": self._system,
+            "_links": {"self": {"href": self._media + quoted(path)}, "system": self._system_link},
+        }
+
+    def listed(self, name: str, path: str, found: os.stat_result, permissions: str, uuid: str) -> Record:
+        """The line of what was asked for, which has more links than those of its children."""
+        line = self.line(name, path, found, permissions)
         query = quote(f'{{"associationIds":"{uuid}"}}')
-        links["metadata"] = {"href": f"{base}/meta/v2/data?q={query}"}
-        links["history"] = {"href": f"{base}/files/v2/history{address}"}
-    return {
-        "name": name,
-        "path": place.path,
-        "lastModified": date(found.st_mtime),
-        "length": found.st_size,
-        "permissions": pem_word(rights),
-        "format": "folder" if folder else "raw",
-        "mimeType": "text/directory" if folder else mime_of(name),
-        "type": "dir" if folder else "file",
-        "system": place.system_id,
-        "_links": links,
-    }
+        line["_links"] |= {
+            "metadata": {"href": f"{self._url}/meta/v2/data?q={query}"},
+            "history": {"href": f"{self._url}/files/v2/history/system/{self._system}/{quote(path)}"},
+        }
+        return line
 
 
 # bytes ---------------------------------------------------------------------------------------------------------------
