@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import socket
+import tempfile
 
 import trio
 
@@ -63,11 +64,13 @@ async def login(
 
 
 async def _signed_in(account: Account, verify: bool | str) -> Account:
-    async with Agave(account=account, verify=verify) as agave:
-        if not account.api_key:
-            await _make_client(agave, account.client_name or _own_name())
-        await agave.renew()
-        return agave.account
+    # apart from what is saved: tokens that another program keeps for this user would make any password look right
+    with tempfile.TemporaryDirectory(prefix="agavesh-login-") as apart:
+        async with Agave(account=account, verify=verify, accounts=Accounts(apart)) as agave:
+            if not account.api_key:
+                await _make_client(agave, account.client_name or _own_name())
+            await agave.renew()
+            return agave.account
 
 
 async def _make_client(agave: Agave, name: str) -> None:
