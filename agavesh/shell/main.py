@@ -161,7 +161,10 @@ def _run(here: Session, line: list[Statement]) -> int:
 
 async def _living(here: Session, line: list[Statement]) -> int:
     async with here.living():
-        return await run_line(here, line)
+        try:
+            return await run_line(here, line)
+        except Leave as leave:
+            return leave.status
 
 
 def _script(here: Session, rest: list[str]) -> int:
@@ -211,7 +214,10 @@ async def _each(here: Session, read: Callable[[], str], name: str) -> int:
             except AgaveError as error:
                 status = report(here, error, at)
             else:
-                status = await run_line(here, line, at=at)
+                try:
+                    status = await run_line(here, line, at=at)
+                except Leave as leave:
+                    return leave.status
     return status
 
 
