@@ -12,21 +12,39 @@ from typing import Final
 
 import trio
 
-from agavesh.client.errors import AgaveError, BadAnswer, Unreachable
+from agavesh.client.errors import AgaveError, BadAnswer, TimedOut, Unreachable
 from agavesh.client.pool import httpx
 from agavesh.client.reply import Reply
 
 Start = Callable[[], Awaitable[Reply]]
 Explain = Callable[[Exception], AgaveError]
 
+PATIENCE: Final = 60.0  # seconds to wait for a place
 ATTEMPTS: Final = 3  # of read(), when the body is cut
+
+
+class Places:
+    """How many downloads may be open at once. One more waits for a place, but not for ever."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self._free = number, trio.Semaphore(number)
+
+    async def take(self, what: str) -> None:
+        """Wait for a place. TimedOut if nobody gives one back."""
+        with trio.move_on_after(PATIENCE) as scope:
+            await self._free.acquire()
+        if scope.cancelled_caught:
+            raise TimedOut(f"{what}: {self.number} downloads are open, and none ends", hint="close some of them")
+
+    def give_back(self) -> None:
+        self._free.release()
 
 
 class Stream:
     """The body of one download. `chunks()` once; `read()` asks anew on a cut and needs no `async with`."""
 
-    def __init__(self, what: str, start: Start, explain: Explain) -> None:
-        self._what, self._start, self._explain = what, start, explain
+    def __init__(self, what: str, start: Start, explain: Explain, places: Places) -> None:
+        self._what, self._start, self._explain, self._places = what, start, explain, places
         self._reply: Reply | None = None
 
     @property
@@ -70,12 +88,18 @@ class Stream:
         return (int(found[1]), int(found[2])) if found else None
 
     async def __aenter__(self) -> Stream:
-        self._reply = await self._start()
+        await self._places.take(self._what)
+        try:
+            self._reply = await self._start()
+        except BaseException:
+            self._places.give_back()
+            raise
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         reply, self._reply = self._reply, None
         if reply is not None:
+            self._places.give_back()
             await reply.close()
 
     def chunks(self) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from agavesh.client.errors import AgaveError, BadArgument, Changed
+from agavesh.client.errors import BadArgument, Changed
 
 CHUNK: Final = 256 * 1024  # bytes; a slow line must move one within the time that counts as no progress
 
@@ -42,7 +42,7 @@ class Upload:
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.size = None if source.size is None else len(head) + source.size + len(tail)
         self.started = False
-        self.trouble: AgaveError | None = None
+        self.trouble: Exception | None = None
 
     @property
     def again(self) -> bool:
@@ -72,8 +72,10 @@ class _Pieces:
     async def __anext__(self) -> bytes:
         try:
             return await self._next()
-        except AgaveError as trouble:
-            # the library that sends may wrap it; the transport raises it as it was
+        except StopAsyncIteration:
+            raise
+        except Exception as trouble:
+            # whoever sends takes it for trouble on the line; the transport raises it as it was
             self._upload.trouble = trouble
             raise
 

@@ -29,7 +29,7 @@ from agavesh.client.accounts import Account, Accounts
 from agavesh.client.answers import Refusal, failure, refusal, result
 from agavesh.client.arguments import QUOTED, Ask, ask
 from agavesh.client.auth import Auth
-from agavesh.client.download import Stream
+from agavesh.client.download import Places, Stream
 from agavesh.client.errors import (
     AgaveError,
     BadAnswer,
@@ -42,7 +42,7 @@ from agavesh.client.errors import (
     Untrusted,
 )
 from agavesh.client.multipart import Upload
-from agavesh.client.pool import Pool, httpx
+from agavesh.client.pool import MOST, Pool, httpx
 from agavesh.client.reply import Reply
 from agavesh.client.unreachable import explain
 
@@ -54,6 +54,7 @@ ATTEMPTS: Final = 5
 FIRST_PAUSE: Final = 0.25  # seconds; doubled for each attempt, and half of it is chance
 LONGEST_PAUSE: Final = 8.0  # seconds, where the platform does not ask for more
 REDIRECTS: Final = 3
+KEPT_FREE: Final = 16  # connections that downloads leave to others: a listing does not wait for readers
 TOLD: Final = 1024 * 1024  # bytes of an error's body that are read
 
 _within: contextvars.ContextVar[float] = contextvars.ContextVar("_within", default=math.inf)
@@ -82,6 +83,7 @@ class Transport:
         self._prefix = self._base.raw_path.decode().rstrip("/")
         self._pool: Pool | None = None
         self._opening = trio.Lock()
+        self._places = Places(MOST - KEPT_FREE)
         self.auth = Auth(account, accounts, self._send_grant)
 
     @property
@@ -118,6 +120,7 @@ class Transport:
             request.what,
             lambda: self._answered(request, basic=False, whole=False, judge=True),
             lambda reason: explain(request.what, self.host, reason),
+            self._places,
         )
 
     async def fetch(self, request: Ask, *, basic: bool = False, judge: bool = True) -> Reply:
@@ -276,8 +279,9 @@ class Transport:
         if self._pool is None:
             async with self._opening:
                 if self._pool is None:
-                    context = await _context(self._base.scheme, self._verify)
-                    self._pool = Pool(context, _proxy(self._base))
+                    proxy = _proxy(self._base)
+                    secure = self._base.scheme == "https" or (proxy or "").startswith("https:")
+                    self._pool = Pool(await _context(self._verify) if secure else None, proxy)
         return self._pool
 
 
@@ -322,10 +326,8 @@ def _pause(attempt: int, trouble: AgaveError) -> float:
     return pause * uniform(0.5, 1.0)
 
 
-async def _context(scheme: str, verify: bool | str) -> ssl.SSLContext:
+async def _context(verify: bool | str) -> ssl.SSLContext:
     """What the connections trust. Reading the authorities takes some 50 ms, so it is done in a thread."""
-    if scheme == "http":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, but httpx would make a costly one
     if verify is False:
         return httpx.create_ssl_context(verify=False)
     if isinstance(verify, str):

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class Peer:
 
 def answer(status: int = 200, body: bytes = b'{"status":"success","result":[]}', **headers: str) -> bytes:
     """A whole answer; `content_type=` and the like become headers."""
-    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}"]
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -70,10 +71,10 @@ async def peer(script: Script, context: ssl.SSLContext | None = None, name: str 
 
     async with trio.open_nursery() as nursery:
         if context is None:
-            listeners = await nursery.start(trio.serve_tcp, serve, 0)
+            listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
             port = listeners[0].socket.getsockname()[1]
         else:
-            listening = await nursery.start(trio.serve_ssl_over_tcp, serve, 0, context)
+            listening = await nursery.start(partial(trio.serve_ssl_over_tcp, serve, 0, context, host="127.0.0.1"))
             port = listening[0].transport_listener.socket.getsockname()[1]
         found.url = f"http{'s' if context else ''}://{name}:{port}"
         yield found

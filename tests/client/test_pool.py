@@ -1,0 +1,170 @@
+"""Connections: kept, counted, given back, and let go."""
+
+from __future__ import annotations
+
+import gc
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from agavesh.client.pool import MOST, Pool, httpx
+from tests.client.wire import certificate, peer
+
+SMALL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Server:
+    """Counts connections and requests under way; `said` answers each request."""
+
+    def __init__(self, said: Callable[[], bytes]) -> None:
+        self.said, self.url = said, ""
+        self.opened = self.under_way = self.most = 0
+        self.held: trio.Event | None = None
+
+    async def __call__(self, stream: trio.abc.Stream) -> None:
+        self.opened += 1
+        async with stream:
+            try:
+                while (await stream.receive_some(65536)).endswith(b"\r\n\r\n"):
+                    self.under_way += 1
+                    self.most = max(self.most, self.under_way)
+                    if self.held is not None:
+                        await self.held.wait()
+                    self.under_way -= 1
+                    await stream.send_all(self.said())
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+
+
+@asynccontextmanager
+async def serving(
+    said: Callable[[], bytes] = lambda: SMALL, context: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    server = Server(said)
+    async with trio.open_nursery() as nursery:
+        if context is None:
+            (plain,) = await nursery.start(partial(trio.serve_tcp, server, 0, host="127.0.0.1"))
+            server.url = f"http://127.0.0.1:{plain.socket.getsockname()[1]}/"
+        else:
+            (secure,) = await nursery.start(partial(trio.serve_ssl_over_tcp, server, 0, context, host="127.0.0.1"))
+            server.url = f"https://localhost:{secure.transport_listener.socket.getsockname()[1]}/"
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def get(pool: Pool, url: str, **timeout: float) -> bytes:
+    request = httpx.Request("GET", url, extensions={"timeout": timeout})
+    response = await pool.handle_async_request(request)
+    try:
+        return b"".join([piece async for piece in response.stream])  # type: ignore[union-attr]
+    finally:
+        await response.stream.aclose()  # type: ignore[union-attr]
+
+
+async def test_one_connection_serves_many_requests() -> None:
+    async with serving() as server, Pool(None) as pool:
+        for _ in range(20):
+            assert await get(pool, server.url) == b"ok"
+    assert server.opened == 1
+
+
+async def test_a_secure_connection_serves_many_requests_too(tmp_path: Path) -> None:
+    context, shown = certificate(tmp_path)
+    async with serving(context=context) as server, Pool(ssl.create_default_context(cafile=str(shown))) as pool:
+        for _ in range(20):
+            assert await get(pool, server.url) == b"ok"
+    assert server.opened == 1
+
+
+async def test_no_more_requests_are_under_way_than_there_are_places() -> None:
+    async with serving() as server, Pool(None) as pool:
+        server.held = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for _ in range(MOST * 2):
+                nursery.start_soon(get, pool, server.url)
+            with trio.fail_after(10):
+                while server.under_way < MOST:
+                    await trio.sleep(0.01)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            server.held.set()
+    assert (server.most, server.opened) == (MOST, MOST)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+async def test_a_connection_that_is_not_to_be_kept_is_not(said: bytes) -> None:
+    async with serving(lambda: said) as server, Pool(None) as pool:
+        for _ in range(3):
+            assert await get(pool, server.url) == b"ok"
+    assert server.opened == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n3\r\nay!\r\n0\r\n\r\n", b"okay!"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + SMALL, b"ok"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    ],
+)
+async def test_bodies_come_in_their_framings(said: bytes, body: bytes) -> None:
+    async with serving(lambda: said) as server, Pool(None) as pool:
+        assert [await get(pool, server.url), await get(pool, server.url)] == [body, body]
+    assert server.opened == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"", httpx.RemoteProtocolError),
+        (b"SSH-2.0-x\r\n\r\n", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, httpx.RemoteProtocolError),
+    ],
+)
+async def test_what_is_cut_or_no_http_is_an_error(said: bytes, error: type[Exception]) -> None:
+    async with peer(lambda seen: said) as there, Pool(None) as pool:
+        with pytest.raises(error):
+            await get(pool, there.url)
+
+
+async def test_a_connection_that_the_other_side_has_closed_is_not_used_again() -> None:
+    async with Pool(None) as pool:
+        async with serving() as server:
+            await get(pool, server.url)
+            ((idle,),) = pool._idle.values()
+            assert idle.usable()
+        with trio.fail_after(10):
+            while idle.usable():  # until the news is here
+                await trio.sleep(0.01)
+
+
+async def test_silence_times_out() -> None:
+    async with serving() as server, Pool(None) as pool:
+        server.held = trio.Event()
+        with trio.fail_after(10), pytest.raises(httpx.ReadTimeout):
+            await get(pool, server.url, read=0.1)
+
+
+async def test_a_request_that_is_cancelled_gives_its_place_back() -> None:
+    async with serving() as server, Pool(None) as pool:
+        server.held = trio.Event()
+        for _ in range(MOST + 1):
+            with trio.move_on_after(0.001):
+                await get(pool, server.url)
+        server.held.set()
+        with trio.fail_after(10):
+            assert await get(pool, server.url) == b"ok"
+    gc.collect()
