@@ -118,7 +118,7 @@ class Stream:
                 except (BadAnswer, Unreachable):
                     if attempt == ATTEMPTS:
                         raise
-            await trio.sleep(0.1 * 4**attempt)
+            await trio.sleep(0.1 * 2**attempt)
             attempt += 1
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import io
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 import trio
 
 from agavesh.client import Agave, errors
+from agavesh.client.download import Places
 from agavesh.client.multipart import CHUNK
+from agavesh.client.transport import KEPT_FREE, MOST
 from tests.client.wire import peer
 
 HOME = {"systemId": "data.demo", "filePath": "/alice"}
@@ -310,11 +312,18 @@ async def test_a_refusal_in_the_middle_of_a_large_upload_is_heard(tenant: Any, t
                 await alice.files.importData(systemId="data.demo", filePath="/alice/nowhere", fileToUpload=file)
 
 
-# memory
+async def test_readers_who_do_not_read_do_not_stand_in_the_way_of_a_listing(agave: Agave, big: bytes) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST - KEPT_FREE):
+            await stack.enter_async_context(big_file(agave))
+        with trio.fail_after(10):
+            assert await agave.files.list(**HOME)
 
 
-def digest(pieces: Iterator[bytes]) -> str:
-    told = hashlib.blake2b()
-    for piece in pieces:
-        told.update(piece)
-    return told.hexdigest()
+async def test_one_download_too_many_waits_and_then_says_so(autojump_clock: trio.abc.Clock) -> None:
+    places = Places(1)
+    await places.take("files.download f")
+    with pytest.raises(errors.TimedOut, match="1 downloads are open, and none ends"):
+        await places.take("files.download g")
+    places.give_back()
+    await places.take("files.download g")

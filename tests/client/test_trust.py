@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import trio
 
 from agavesh.client import Agave, errors
 from agavesh.client.accounts import Account
+from agavesh.tenant import server
 from tests.client.wire import answer, certificate, peer
 
 
@@ -37,6 +40,25 @@ async def test_a_certificate_that_is_trusted_is_no_matter(tmp_path: Path, monkey
         monkeypatch.delenv("AGAVE_CA_CERT")
         async with Agave(there.url, token="t", verify=False) as agave:
             assert await agave.systems.list() == []
+
+
+async def test_the_embedded_tenants_own_certificate(tenant_root: Path) -> None:
+    async with server.running(tenant_root, tls=True) as state:
+        user = state.secrets.users[0]
+        account = Account(
+            state.url,
+            user["username"],
+            api_key=state.secrets.client["key"],
+            api_secret=state.secrets.client["secret"],
+            password=user["password"],
+            ca_cert=str(tenant_root / "tls" / "ca.pem"),
+        )
+        async with Agave(account=account) as agave, trio.open_nursery() as nursery:
+            for _ in range(30):
+                nursery.start_soon(lambda: agave.files.list(systemId="data.demo", filePath=f"/{user['username']}"))
+        async with Agave(account=replace(account, ca_cert=None)) as agave:
+            with pytest.raises(errors.Untrusted, match="signed by nobody we trust"):
+                await agave.files.list(systemId="data.demo", filePath="/alice")
 
 
 async def test_one_that_nobody_signed(tmp_path: Path) -> None:
