@@ -104,6 +104,8 @@ class Jobs:
                 await self._go_on(job_id)
             if task.scope.cancelled_caught:
                 await self._end(job_id)
+        except Exception:  # the edge: the record stays as it is, and the next start takes it up
+            log.exception("job %s was left where it is", job_id)
         finally:
             self._steps.slots.release(job_id)
             self._tenant.awake.discard(job_id)
@@ -124,6 +126,8 @@ class Jobs:
                 following = failed(f"The tenant failed while the job was {job['status']}; its log says why")
             if following is None:
                 return
+            if following.status == "FAILED":
+                run_of(self._tenant, job_id).stop()  # whatever went wrong, nothing runs on behind a final status
             latest = self._tenant.store.get("job", job_id)
             if latest is not None and latest["status"] == job["status"]:  # else it failed of itself meanwhile
                 self._advance(latest, following)

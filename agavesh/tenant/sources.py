@@ -44,7 +44,7 @@ def source_of(tenant: Tenant, user: str, uri: str) -> Source:
         uri = "agave://" + uri.removeprefix(media)
     if uri.startswith("agave://"):
         system, _, path = uri.removeprefix("agave://").partition("/")
-        return _on_system(tenant, user, uri, unquote(system), unquote(path, errors="surrogateescape"), path)
+        return _on_system(tenant, user, uri, unquote(system), unquote(path), path)
     if "://" in uri:
         return Source(unquote(urlsplit(uri).path.rstrip("/").rpartition("/")[2]) or "unknown", url=uri)
     return _on_system(tenant, user, uri, None, uri, uri)

@@ -41,6 +41,7 @@ class Next:
 
 def failed(reason: str) -> Next:
     """The end of a job that went wrong."""
+    reason = reason.encode(errors="replace").decode()  # names of files may be no text
     return Next("FAILED", reason, {"message": reason, "endTime": date(time.time())})
 
 
@@ -175,8 +176,8 @@ class Steps:
                 lambda path: unwanted.isdisjoint(_above(path)),
             )  # fmt: skip
         except (Trouble, Refusal) as trouble:
-            reason = f"Job outputs could not be archived: {trouble}"
-            return Next("ARCHIVING_FAILED", reason, {"message": reason})
+            why = failed(f"Job outputs could not be archived: {trouble}")
+            return Next("ARCHIVING_FAILED", why.description, {"message": why.description})
         self._tenant.files.record(target, job["owner"])
         return Next("ARCHIVING_FINISHED", "Job archiving completed successfully", {"_archived": True})
 

@@ -234,7 +234,7 @@ async def test_outputs_are_listed_and_read_while_the_job_runs(shop: Shop) -> Non
 async def test_the_archive_has_all_but_what_is_listed(shop: Shop) -> None:
     wrapper = """
         mkdir keep drop; echo 1 > keep/a; echo 2 > drop/b; echo 3 > "odd name"; echo drop >> .agave.archive
-        ln -s keep/a inside; ln -s /etc/passwd outside; mkfifo pipe
+        ln -s keep/a inside; ln -s /etc/passwd outside; mkfifo pipe; echo 4 > $(printf "no-text-\\xff")
     """
     app = await shop.app(wrapper, files={"lib/data.csv": "1,2\n"})
     job = await shop.ran(app, archivePath="results/${JOB_NAME}-${JOB_OWNER}")
@@ -242,8 +242,8 @@ async def test_the_archive_has_all_but_what_is_listed(shop: Shop) -> None:
     archive = shop.tenant.path("data.demo", "/alice/results/a-test-alice")
     found = {str(path.relative_to(archive)) for path in archive.rglob("*") if not path.is_dir()}
     assert found == {
-        "keep/a", "odd name", "inside", ".agave.log", ".agave.archive", "a-test.out", "a-test.err", "a-test.pid",
-        "a-test.ipcexe",
+        "no-text-\udcff", "keep/a", "odd name", "inside", ".agave.log", ".agave.archive", "a-test.out", "a-test.err",
+        "a-test.pid", "a-test.ipcexe",
     }  # fmt: skip
     assert (archive / "inside").read_text() == "1\n"
     listed = await shop.outputs(job["id"])
