@@ -128,13 +128,15 @@ class Names:
     async def _there(self, folder: StorageDirectory, parent: Inode, name: str, *, exclusive: bool) -> Inode | None:
         """What is at a name, or None. AlreadyThere if it is to be made."""
         if exclusive and self._looks.own(parent, name) is None:
-            self._listings.forget(folder.path)
+            # asked for this one name: the listing that is kept learns of it, and need not be asked for again
             try:
                 entry = await folder.storage.stat(f"{folder.inner.rstrip('/')}/{name}")
             except NotFound:
+                self._listings.drop(folder.path, name)
                 if known := self._inodes.at(parent, name):
                     self._inodes.detach(known)
                 return None
+            self._listings.put(folder.path, name, entry)
             self._inodes.see(parent, name, entry, None, time.monotonic(), time.time())
         try:
             inode = await self._looks.child(parent, name)
