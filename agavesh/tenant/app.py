@@ -132,7 +132,7 @@ class App:
         try:
             accept = request.headers.get("accept", "")
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            raw_path = scope["raw_path"].decode("latin-1")
+            raw_path = _path_of(scope["raw_path"].decode("latin-1"))
             response: ASGIApp
             if (found := self.routes.find(method, raw_path)) is None:
                 response = self._nowhere(method, raw_path, accept)
@@ -205,6 +205,13 @@ class App:
         if methods:
             return envelope.refused(Refusal(405, f"Method {method} is not offered here", headers=allow), {})
         return envelope.gateway_fault(900906, f"No resource at {raw_path}", accept)
+
+
+def _path_of(target: str) -> str:
+    """The path in a request's target, which a proxy may be told as a whole URL."""
+    if target.startswith(("http://", "https://")):
+        return "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
+    return target
 
 
 def rendered(result: Result, query: Mapping[str, str]) -> ASGIApp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,7 @@ async def body_of(request: Request) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _parts(request)
-    content = await _whole(request)
+    content = await whole(request)
     if not kind or not content.strip():
         raise Refusal(400, "No content found. Please provide a request body.")
     if kind == "application/x-www-form-urlencoded":
@@ -28,13 +29,15 @@ async def body_of(request: Request) -> Any:
     raise Refusal(400, f"Unsupported content type. {kind} is not understood here")
 
 
-async def _whole(request: Request) -> bytes:
+async def whole(request: Request, largest: int = LARGEST) -> bytes:
+    """The bytes of a body. Refusal 413 if there are more than `largest`."""
     pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > LARGEST:
-            raise Refusal(413, f"The request body is over {LARGEST} bytes")
-        pieces.append(piece)
+    async with contextlib.aclosing(request.stream()) as chunks:
+        async for piece in chunks:
+            size += len(piece)
+            if size > largest:
+                raise Refusal(413, f"The request body is over {largest} bytes")
+            pieces.append(piece)
     return b"".join(pieces)
 
 

@@ -116,21 +116,48 @@ class FileBody:
         try:
             lines = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
             await send({"type": "http.response.start", "status": self.status, "headers": lines})
-            if scope["method"] != "HEAD":
-                await self._send_bytes(send)
-            await send({"type": "http.response.body", "body": b""})
+            if scope["method"] == "HEAD" or self.start == self._stop:
+                await send({"type": "http.response.body", "body": b""})
+            elif self._stop - self.start <= AT_ONCE:
+                await self._send_small(send)
+            else:
+                await self._send_large(receive, send)
         finally:
             os.close(self._fd)
 
-    async def _send_bytes(self, send: Send) -> None:
+    async def _send_small(self, send: Send) -> None:
+        body = os.pread(self._fd, self._stop - self.start, self.start)
+        short = len(body) < self._stop - self.start
+        await send({"type": "http.response.body", "body": body, "more_body": short})
+        if short:
+            raise Cut  # the file was cut meanwhile; what was promised is not there
+
+    async def _send_large(self, receive: Receive, send: Send) -> None:
+        """Piece by piece, until all is sent or nobody is there to hear: hypercorn would take the rest for nothing."""
+        sent = False
+
+        async def until_gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            nursery.cancel_scope.cancel()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(until_gone)
+                sent = await self._send_pieces(send)
+                nursery.cancel_scope.cancel()
+        except ExceptionGroup as group:
+            if group.split(Cut)[1] is not None:
+                raise
+        if not sent:
+            raise Cut
+
+    async def _send_pieces(self, send: Send) -> bool:
         at = self.start
         while at < self._stop:
-            wanted = min(PIECE, self._stop - at)
-            if self._stop - self.start <= AT_ONCE:
-                piece = os.pread(self._fd, wanted, at)
-            else:
-                piece = await trio.to_thread.run_sync(os.pread, self._fd, wanted, at)
+            piece = await trio.to_thread.run_sync(os.pread, self._fd, min(PIECE, self._stop - at), at)
             if not piece:
-                raise Cut  # the file was cut meanwhile; what was promised is not there
+                return False
             at += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": piece, "more_body": at < self._stop})
+        return True

@@ -149,7 +149,7 @@ class Staging:
                 return False  # deleted while it was on its way
             system, path = rows[0]
             size = arrival.temporary.stat().st_size
-            put_in_place(arrival.temporary, Path(self._tenant.disk(system).at(path, follow=False)))
+            put_in_place(arrival.temporary, Path(self._tenant.disk(system).at(path)))
         except (Refusal, OSError) as problem:
             self._failed(arrival, str(problem))
             return False

@@ -5,6 +5,7 @@ It never holds more than a piece of the file in memory, whatever its size. It kn
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -63,10 +64,11 @@ async def receive(request: Request, folder: Path) -> Received:
                 "on_end": parts.whole,
             },
         )
-        async for chunk in request.stream():
-            parser.write(chunk)
-            if parts.waiting >= PIECE:
-                await trio.to_thread.run_sync(parts.flush)
+        async with contextlib.aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                parser.write(chunk)
+                if parts.waiting >= PIECE:
+                    await trio.to_thread.run_sync(parts.flush)
         if not parts.complete:
             raise Refusal(400, "The multipart request ended before its last part")
         parts.flush()

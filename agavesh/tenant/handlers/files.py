@@ -353,6 +353,7 @@ def _removed(ctx: Context, path: Path) -> bool:
             path.unlink()
             return True
         gone = ctx.tenant.trash / secrets.token_hex(8)
+        path.chmod(0o700)  # a folder that may not be written to cannot be moved by its owner
         path.rename(gone)  # at once for all who look; what takes time happens out of sight
     except (FileNotFoundError, NotADirectoryError):
         return False

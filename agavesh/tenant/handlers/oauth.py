@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from agavesh.tenant.app import basic
 from agavesh.tenant.auth import Denied
-from agavesh.tenant.context import Answer, Context, Result, route
+from agavesh.tenant.bodies import whole
+from agavesh.tenant.context import Answer, Context, Refusal, Result, route
 
 LARGEST = 65536  # bytes of a form
 
@@ -70,11 +71,10 @@ async def _granted(ctx: Context, form: dict[str, str], key: str, owner: str) -> 
 
 
 async def _form(request: Request) -> dict[str, str]:
-    content = b""
-    async for piece in request.stream():
-        content += piece
-        if len(content) > LARGEST:
-            raise Trouble(413, "invalid_request", "The request is too large")
+    try:
+        content = await whole(request, LARGEST)
+    except Refusal as refusal:
+        raise Trouble(refusal.status, "invalid_request", refusal.message) from None
     if request.headers.get("content-type", "").startswith("application/json"):
         try:
             return msgspec.json.decode(content, type=dict[str, str])
