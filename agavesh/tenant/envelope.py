@@ -68,18 +68,13 @@ def filtered(result: Any, wanted: str) -> Any:
         return [kept for item in result if (kept := filtered(item, wanted)) not in ({}, None)]
     if not isinstance(result, dict):
         return result
-    found: dict[str, Any] = {}
+    found = {name: result[name] for name in names if name in result}
+    whole = set(found)
     for name in names:
-        head, _, tail = name.partition(".")
-        if head not in result or "." in tail:
-            continue
-        if not tail:
-            found[head] = result[head]
-            continue
-        inner = result[head]
-        value = inner.get(tail) if isinstance(inner, dict) else None
-        if isinstance(kept := found.setdefault(head, {}), dict):
-            kept[tail] = value
+        head, dot, tail = name.partition(".")
+        if dot and head in result and head not in whole and "." not in tail:
+            inner = result[head]
+            found.setdefault(head, {})[tail] = inner.get(tail) if isinstance(inner, dict) else None
     return found
 
 

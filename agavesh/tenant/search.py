@@ -95,7 +95,7 @@ def _tests(
 ) -> Iterator[Callable[[Record], bool]]:
     for key, value in asked.items():
         name, _, operator = key.lower().rpartition(".")
-        if operator not in _OPERATORS:
+        if not name or operator not in _OPERATORS:
             name, operator = key.lower(), "eq"
         if name in names:
             yield _test(aliases.get(name, name), operator, value, trouble)
