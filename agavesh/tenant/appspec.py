@@ -39,6 +39,8 @@ def application(body: Mapping[str, Any]) -> dict[str, Any]:
         record[field] = text(body, field, longest=64, required=field == "executionSystem") or None
     for field in ("deploymentPath", "templatePath", "testPath"):
         record[field] = text(body, field, longest=255, required=True)
+        if ".." in record[field].split("/") and field != "deploymentPath":
+            raise wrong(field, "stays within the app's folder")
     record["executionType"] = choice(body, "executionType", ("HPC", "CLI", "CONDOR", "ATMOSPHERE"))
     record["parallelism"] = choice(body, "parallelism", ("SERIAL", "PARALLEL", "PTHREAD"))
     record |= {field: text(body, field, longest=longest) or None for field, longest in TEXTS.items()}

@@ -63,9 +63,11 @@ async def pack(bundle: Path, target: Path, staging: Path) -> str:
 def _zip(bundle: Path, target: Path, staging: Path) -> str:
     temporary = staging / f"job-{secrets.token_hex(8)}"
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for name in files_below(bundle):
-                archive.write(bundle / name, name)
+                file = (bundle / name).resolve()
+                if file.is_file() and file.is_relative_to(bundle.resolve()):
+                    archive.write(file, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(target)
     finally:

@@ -46,21 +46,19 @@ class Spec(TypedDict):
 
 
 def write_once(path: str, content: dict[str, Any]) -> None:
-    """A JSON file that is there whole or not at all, on the disk before this returns."""
+    """A JSON file that is there whole or not at all; but after a crash of the machine it may be empty."""
     temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
     with open(temporary, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib would double the start-up time
         json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
     os.replace(temporary, path)  # noqa: PTH105
 
 
 def read(path: str) -> dict[str, Any] | None:
-    """What `write_once` wrote, or None while it has not."""
+    """What `write_once` wrote, or None if it is not there, or empty."""
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123
             found: dict[str, Any] = json.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     return found
 
@@ -89,16 +87,18 @@ def run(folder: str) -> None:
     except OSError as trouble:
         write_once(f"{folder}/ended.json", {"why": "unstartable", "error": str(trouble), "at": time.time()})
         return
-    write_once(f"{folder}/begun.json", {"pid": child, "at": time.time()})
-    _announce()
-    why = _wait(child, poll, spec["limit"])
-    if why != "exited":
-        _signal_group(child, signal.SIGTERM)
-        _signal_group(child, signal.SIGCONT)  # a process that was suspended hears nothing until it goes on
-        _wait(child, poll, GRACE, deaf=True)
-    _signal_group(child, signal.SIGKILL)  # what the script left in the background ends with it
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    _end_children()
+    try:
+        write_once(f"{folder}/begun.json", {"pid": child, "at": time.time()})
+        _announce()
+        why = _wait(child, poll, spec["limit"])
+        if why != "exited":
+            _signal_group(child, signal.SIGTERM)
+            _signal_group(child, signal.SIGCONT)  # a process that was suspended hears nothing until it goes on
+            _wait(child, poll, GRACE, deaf=True)
+    finally:
+        _signal_group(child, signal.SIGKILL)  # what the script left in the background ends with it
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _end_children()
     ended = {"why": why, "exit": code if code >= 0 else None, "signal": -code if code < 0 else None}
     write_once(f"{folder}/ended.json", {**ended, "at": time.time()})
 

@@ -36,6 +36,13 @@ class Run:
         return (self.folder / "alive").exists()
 
     @property
+    def log(self) -> str:
+        """What the runner itself had to complain of."""
+        with contextlib.suppress(OSError):
+            return (self.folder / "runner.log").read_text(errors="replace").strip()
+        return ""
+
+    @property
     def begun(self) -> Mapping[str, Any] | None:
         """`pid` and `at` (epoch seconds) of the script's begin, or None."""
         return runner.read(str(self.folder / "begun.json"))
@@ -46,8 +53,12 @@ class Run:
         return runner.read(str(self.folder / "ended.json"))
 
     async def start(self, spec: Spec) -> None:
-        """Start the runner, unless there is or was one, and return when the script runs. A cancel leaves it running."""
-        await trio.to_thread.run_sync(self._write, spec)
+        """Start the runner, unless there is or was one, and return when the script runs.
+
+        A cancel leaves it running. One that takes too long is killed. Whether it did run, `asked_for` says.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        runner.write_once(str(self.folder / "spec.json"), dict(spec))
         reading, writing = os.pipe()
         try:
             self._child = self._spawn(writing)
@@ -56,14 +67,12 @@ class Run:
             raise
         finally:
             os.close(writing)
-        with trio.move_on_after(START):
+        with trio.move_on_after(START) as patience:
             async with trio.lowlevel.FdStream(reading) as announced:
                 while await announced.receive_some():
                     pass
-
-    def _write(self, spec: Spec) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        runner.write_once(str(self.folder / "spec.json"), dict(spec))
+        if patience.cancelled_caught:
+            os.kill(self._child, signal.SIGKILL)  # a child that is not reaped yet: the number is its own
 
     def _spawn(self, announce: int) -> int:
         log = str(self.folder / "runner.log")

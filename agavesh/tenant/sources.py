@@ -35,6 +35,8 @@ class Source:
 
 def source_of(tenant: Tenant, user: str, uri: str) -> Source:
     """Find an input. Refusal 400 if it is not there, 403 if the user may not read it."""
+    if uri.startswith(tenant.url + "/"):
+        uri = uri.partition("?")[0].partition("#")[0]
     media = f"{tenant.url}/files/v2/media/system/"
     outputs = f"{tenant.url}/jobs/v2/"
     if uri.startswith(outputs) and "/outputs/media/" in uri:
@@ -46,8 +48,14 @@ def source_of(tenant: Tenant, user: str, uri: str) -> Source:
         system, _, path = uri.removeprefix("agave://").partition("/")
         return _on_system(tenant, user, uri, unquote(system), unquote(path), path)
     if "://" in uri:
-        return Source(unquote(urlsplit(uri).path.rstrip("/").rpartition("/")[2]) or "unknown", url=uri)
+        return Source(_name(uri), url=uri)
     return _on_system(tenant, user, uri, None, uri, uri)
+
+
+def _name(url: str) -> str:
+    """What a download is called in the job's folder: the last part of the address, and never a path."""
+    name = unquote(urlsplit(url).path.rstrip("/")).rpartition("/")[2]
+    return name if name not in ("", ".", "..") and "\0" not in name else "unknown"
 
 
 def _on_system(tenant: Tenant, user: str, uri: str, system: str | None, path: str, written: str) -> Source:

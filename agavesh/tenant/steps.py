@@ -120,6 +120,8 @@ class Steps:
         run = run_of(self._tenant, job["id"])
         with trio.CancelScope(shield=True):  # a runner that starts is waited for, so that a stop finds it
             await run.start(jobscript.spec(self._tenant, job))
+        if not run.asked_for:
+            raise Trouble(f"Job could not be started: {run.log.rpartition(chr(10))[2] or 'no runner'}")
         begun = run.begun or {"at": time.time()}
         changes = {"startTime": date(begun["at"]), "localId": str(begun.get("pid", ""))}
         return Next("RUNNING", "Job started running", changes)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agavesh.tenant import appspec, jobspec
+from agavesh.tenant import appspec, jobspec, sources
 from agavesh.tenant.context import Refusal
 from agavesh.tenant.limits import gigabytes, plain, run_time, seconds
 from tests.tenant.shop import field, record
@@ -57,6 +57,7 @@ def test_an_app_has_all_fields_filled_in() -> None:
         ({"executionSystem": None}, "executionSystem"),
         ({"deploymentPath": None}, "deploymentPath"),
         ({"templatePath": 3}, "templatePath"),
+        ({"templatePath": "../other/wrapper.sh"}, "templatePath"),
         ({"available": "yes"}, "available"),
         ({"tags": "one"}, "tags"),
         ({"defaultNodeCount": 0}, "defaultNodeCount"),
@@ -227,3 +228,15 @@ def test_amounts_are_read_and_written_as_the_platform_does() -> None:
     ]  # fmt: skip
     assert run_time(3661) == "01:01:01"
     assert (plain(1.0), plain(1.5)) == ("1", "1.5")
+
+
+def test_the_name_of_a_download_is_never_a_path() -> None:
+    urls = (
+        "http://h/a/b.txt?x=/y",
+        "http://h/a%2Fb.txt",
+        "http://h/..%2F..%2Fup",
+        "http://h/%2E%2E",
+        "http://h/",
+        "http://h",
+    )
+    assert [sources._name(url) for url in urls] == ["b.txt", "b.txt", "up", "unknown", "unknown", "unknown"]

@@ -135,3 +135,13 @@ async def test_a_script_that_cannot_start_says_why(run: Run, tmp_path: Path) -> 
     await run.start(spec(tmp_path, "") | {"argv": ["/no/such/shell"]})
     ended = await finished(run)
     assert ended["why"] == "unstartable" and "No such file" in ended["error"]
+
+
+async def test_a_runner_that_cannot_begin_is_known_by_its_log(run: Run, tmp_path: Path) -> None:
+    run.folder.mkdir()
+    (run.folder / "begun.json").mkdir()  # in the way of what the runner has to write
+    await run.start(spec(tmp_path, "sleep 100"))
+    with trio.fail_after(10):
+        assert await run.wait() is None
+    assert "begun.json" in run.log
+    assert processes_of(tmp_path) == []

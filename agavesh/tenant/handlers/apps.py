@@ -329,9 +329,12 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
     appspec.application(record)
     _check_system(ctx, record)
     ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "write to")
+    source = _folder(ctx, app)
+    if Path(target.disk.at(target.path)).is_relative_to(source):
+        raise Refusal(400, "A copy cannot lie within the app's own folder")
     try:
         await bundles.unpack(
-            _folder(ctx, app), Path(target.disk.at(target.path)), incoming(ctx.tenant), None,
+            source, Path(target.disk.at(target.path)), incoming(ctx.tenant), None,
             checksum=app.get("_checksum"),
         )  # fmt: skip
     except Trouble as trouble:
