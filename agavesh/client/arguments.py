@@ -110,7 +110,7 @@ def raw_ask(
         body = content.encode() if isinstance(content, str) else content
     out |= headers or {}
     method = method.upper()
-    return Ask(f"{method} {place}", method, target, out, body, method in ("GET", "HEAD"))
+    return Ask(shown(f"{method} {place}"), method, target, out, body, method in ("GET", "HEAD"))
 
 
 def _known(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,9 +192,14 @@ def _extras(given: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _what(operation: Operation, given: Mapping[str, Any]) -> str:
     """The call as a person would name it: the operation and what stands in its path."""
     if "systemId" in given and "filePath" in given:
-        return f"{operation.key} agave://{given['systemId']}/{given['filePath']}"
+        return shown(f"{operation.key} agave://{given['systemId']}/{given['filePath']}")
     named = [str(given[name]) for name, param in operation.params.items() if param.place == "path" and name in given]
-    return " ".join([operation.key, *named])
+    return shown(" ".join([operation.key, *named]))
+
+
+def shown(text: str) -> str:
+    """Text with odd names in it, on one line: what cannot be printed is written as Python would."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _safe(operation: Operation, given: Mapping[str, Any]) -> bool:

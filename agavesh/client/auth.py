@@ -48,6 +48,7 @@ class Auth:
         self._accounts, self._send = accounts, send
         self._renewing = trio.Lock()
         self._spent: set[str] = set()  # refresh tokens that were refused: not to be tried again
+        self._password_refused = False
         self._no_cure_until = 0.0
 
     def basic(self) -> str:
@@ -168,13 +169,20 @@ class Auth:
             except NotSignedIn as refused:
                 self._spent.add(account.refresh_token)
                 refusal_ = refused
-        if account.username and account.password is not None:
-            return await grant(
-                self._send,
-                account,
-                {"grant_type": "password", "username": account.username, "password": account.password},
-            )
-        why = f"the refresh was refused ({refusal_.sentence})" if refusal_ else "it cannot be refreshed"
+        if account.username and account.password is not None and not self._password_refused:
+            try:
+                return await grant(
+                    self._send,
+                    account,
+                    {"grant_type": "password", "username": account.username, "password": account.password},
+                )
+            except NotSignedIn:
+                # a second try with it would be no better, and a few of them may close the account
+                self._password_refused = True
+                raise
+        if self._password_refused:
+            raise NotSignedIn(f"name and password were refused by {account.url}", hint=SIGN_IN, status=401)
+        why = f"the refresh was refused ({refusal_.sentence})" if refusal_ else "the refresh was refused before"
         raise NotSignedIn(f"the token has expired and {why}", hint=SIGN_IN, status=401)
 
 

@@ -213,14 +213,20 @@ class _PathSource:
 
 
 class _StreamSource:
-    """An async iterator: of unknown size, and only once."""
+    """An async iterator: only once. One that can be had again from an iterable may be sent again, too.
+
+    Its size is unknown unless it says so in an attribute `size`.
+    """
 
     def __init__(self, stream: AsyncIterable[bytes], name: str) -> None:
-        self.name, self.again = name, False
-        self.size: int | None = None
-        self._pieces = aiter(stream)
+        self.name, self.again = name, not isinstance(stream, AsyncIterator)
+        size = getattr(stream, "size", None)
+        self.size: int | None = size if isinstance(size, int) else None
+        self._stream, self._pieces = stream, aiter(stream)
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        if self.again:
+            self._pieces = aiter(self._stream)
 
     async def read(self) -> bytes:
         async for piece in self._pieces:

@@ -10,8 +10,8 @@ from agavesh.client.pool import httpx
 class Reply:
     """One answer. `body` is empty until `read`; `close` gives the connection back, whatever was read."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self.status = response.status_code
+    def __init__(self, response: httpx.Response, request_id: str) -> None:
+        self.status, self.request_id = response.status_code, request_id
         self.headers: Mapping[str, str] = response.headers
         self.body = b""
         assert isinstance(response.stream, httpx.AsyncByteStream)

@@ -80,6 +80,8 @@ class Transport:
         self.deadline = deadline  # seconds
         self._verify = account.ca_cert if verify is True and account.ca_cert else verify
         self._base = httpx.URL(account.url)
+        if self._base.scheme == "http" and not is_loopback(self._base.host):
+            log.warning("%s is spoken to without encryption: tokens and passwords can be read on the way", account.url)
         self._prefix = self._base.raw_path.decode().rstrip("/")
         self._pool: Pool | None = None
         self._opening = trio.Lock()
@@ -108,7 +110,11 @@ class Transport:
     async def _result(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:
         request = ask(operation, arguments)
         reply = await self.fetch(request, basic=not operation.token)
-        answer = result(operation, request.what, reply.body)
+        try:
+            answer = result(operation, request.what, reply.body)
+        except BadAnswer as trouble:
+            trouble.status, trouble.request_id = reply.status, reply.request_id
+            raise
         if operation.key == "clients.create" and answer.consumerKey and answer.consumerSecret:
             self.auth.adopt(answer.consumerKey, answer.consumerSecret, answer.name)
         return answer
@@ -146,6 +152,7 @@ class Transport:
                             return reply
                         no = refusal(reply.status, reply.body)
                         trouble = failure(request.what, no, reply.headers, password=basic)
+                        trouble.request_id = reply.request_id
                         again = _may_ask_again(request, no, trouble)
                     except NoAnswer as none:
                         trouble = none.error
@@ -233,7 +240,7 @@ class Transport:
             message = self._message(request, target, authorization)
             unsent = False
             response = await pool.handle_async_request(message)
-            reply = Reply(response)
+            reply = Reply(response, name)
             if reply.status >= 300:
                 await reply.read(TOLD)
             elif whole:
@@ -281,7 +288,11 @@ class Transport:
                 if self._pool is None:
                     proxy = _proxy(self._base)
                     secure = self._base.scheme == "https" or (proxy or "").startswith("https:")
-                    self._pool = Pool(await _context(self._verify) if secure else None, proxy)
+                    context = await _context(self._verify) if secure else None
+                    try:
+                        self._pool = Pool(context, proxy)
+                    except (ValueError, httpx.InvalidURL) as reason:
+                        raise BadArgument("HTTPS_PROXY or HTTP_PROXY is no URL of a proxy") from reason
         return self._pool
 
 

@@ -269,6 +269,15 @@ async def test_a_wrong_password_is_said_and_not_repeated(tenant: Any, caplog: py
     assert "open sesame" not in str(no.value) + caplog.text
 
 
+async def test_a_refused_password_is_not_sent_again(tenant: Any) -> None:
+    key, secret = tenant.client
+    async with Agave(tenant.url, username="bob", password="open sesame", api_key=key, api_secret=secret) as agave:
+        for _ in range(4):
+            with pytest.raises(errors.NotSignedIn):
+                await agave.files.list(**LIST)
+    assert tenant.faults.requests["/token"] == 1
+
+
 async def test_the_clients_service_wants_the_password(tenant: Any) -> None:
     async with Agave(tenant.url, username="bob", password=tenant.users["bob"]) as agave:
         client = await agave.clients.create(body={"clientName": "made-by-hand"})

@@ -241,6 +241,21 @@ async def test_an_iterator_is_not_sent_twice(agave: Agave, tenant: Any) -> None:
     assert fault.hits == 1
 
 
+async def test_what_can_be_iterated_again_is_sent_again(agave: Agave, tenant: Any) -> None:
+    class Again:
+        size = CHUNK * 3
+        passes = 0
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            self.passes += 1
+            return one_by_one(b"y" * self.size, CHUNK)
+
+    what = Again()
+    with tenant.faults.throttling("files.importData", retry_after=None, times=1):
+        await put(agave, what, fileName="again")
+    assert tenant.bytes("data.demo", "/alice/again") == b"y" * what.size
+
+
 async def test_an_iterator_that_fails_fails_the_upload(agave: Agave, tenant: Any) -> None:
     async def failing() -> AsyncIterator[bytes]:
         yield b"some"

@@ -170,6 +170,26 @@ async def test_a_raw_call_gives_everything_as_it_came(agave: Agave, tenant: Any)
         assert (await agave.raw("GET", "/systems/v2/")).status == 500
 
 
+async def test_an_error_about_an_odd_name_stays_on_one_line(agave: Agave) -> None:
+    with pytest.raises(errors.NotFound) as caught:
+        await agave.files.list(systemId="data.demo", filePath="/alice/a\nb\x1b[31m")
+    assert r"/alice/a\nb\x1b[31m" in caught.value.sentence
+    assert caught.value.request_id
+
+
+async def test_a_tenant_may_live_under_a_path() -> None:
+    async with peer(lambda seen: answer()) as there, Agave(f"{there.url}/here/", token="t") as agave:
+        await agave.systems.list(limit=1)
+    assert there.seen[0].target == "/here/systems/v2/?limit=1"
+
+
+async def test_a_proxy_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://h:1")
+    async with Agave("https://api.example.invalid", token="t") as agave:
+        with pytest.raises(errors.BadArgument, match="no URL of a proxy"):
+            await agave.systems.list()
+
+
 async def test_a_raw_path_may_hold_anything(agave: Agave, tenant: Any) -> None:
     tenant.path("data.demo", "/alice/ä b").write_bytes(b"raw")
     told = await agave.raw("GET", "/files/v2/media/system/data.demo//alice/ä b?x=ö &y=%41", params={"z": "#"})
