@@ -133,8 +133,10 @@ def _reap(child: int) -> None:
 
 def sweep(mark: str) -> None:
     """Kill what a job left whose runner was killed: every process of ours whose environment began with its mark."""
-    for _ in range(5):  # again while there are some: they may be quick at starting others
-        if not _kill_marked(f"{runner.MARK}={mark}".encode()):
+    quiet = 0
+    for _ in range(10):  # they may be quick at starting others, and one that is just changing programs shows nothing
+        quiet = 0 if _kill_marked(f"{runner.MARK}={mark}".encode()) else quiet + 1
+        if quiet == 2:
             return
 
 
