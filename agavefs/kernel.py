@@ -226,6 +226,15 @@ class Kernel(pyfuse3.Operations):
         await self.files.release(opened.handle)
         return self._attributes(look)
 
+    # POSIX's word for a filesystem that has no such thing; unanswered, it would be "function not implemented"
+    @handler()
+    async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
+        raise FUSEError(errno.EPERM)
+
+    @handler()
+    async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
+        raise FUSEError(errno.EPERM)
+
     @handler("read")
     async def read(self, fh: int, off: int, size: int) -> bytes:
         return await self.files.read(fh, off, size)

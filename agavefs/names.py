@@ -304,6 +304,9 @@ class Names:
         except UnicodeEncodeError:
             # wire: names go as JSON and in UTF-8; there is no way to say other bytes
             raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from None
+        if "\\" in name:
+            # wire: the platform takes a backslash for a slash, and would put the file elsewhere
+            raise BadArgument(f"{name!r} can't be used", hint="the platform knows no backslash in names")
         if name.startswith(TEMPORARY):
             raise BadArgument(f"{name!r} can't be used", hint=f"names that begin with {TEMPORARY} are the mount's own")
         return node

@@ -5,12 +5,16 @@ Each works in a folder of its own under the mount and compares with the same don
 
 from __future__ import annotations
 
+import errno
 import filecmp
+import mmap
 import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +23,23 @@ import pytest
 
 from .processes import Platform, mounted, served, wait_until
 
-PROGRAMS = ("rsync", "tar", "git", "vim", "sqlite3", "sed", "cp", "diff", "tail", "find", "dd", "patch", "make")
+PROGRAMS = (
+    "rsync",
+    "tar",
+    "git",
+    "vim",
+    "sqlite3",
+    "sed",
+    "cp",
+    "diff",
+    "tail",
+    "find",
+    "dd",
+    "patch",
+    "make",
+    "perl",
+    "flock",
+)
 ENVIRONMENT = {
     "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org",
@@ -87,6 +107,18 @@ def at_the_platform(platform: Platform, path: Path) -> bytes:
     """The bytes that the platform itself has of a file under the mount, past every cache of ours."""
     inside = "/".join(path.parts[path.parts.index("data.demo") + 1 :])
     return platform.ask("GET", f"/files/v2/media/system/data.demo//{quote(inside)}")
+
+
+@contextmanager
+def following(path: Path) -> Iterator[Iterator[str]]:
+    """The lines of a file as `tail -f` sees them, from the first on."""
+    command = ["timeout", "60", "tail", "-n", "+1", "-s", "0.1", "-f", str(path)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as tail:
+        try:
+            assert tail.stdout is not None
+            yield iter(tail.stdout.readline, "")
+        finally:
+            tail.terminate()
 
 
 def same(one: Path, other: Path) -> bool:
@@ -161,7 +193,7 @@ def test_sed_replaces_a_file_by_another(platform: Platform, there: Path) -> None
     assert [path.name for path in there.iterdir()] == ["text"]
 
 
-@pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "memory"])
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "memory", "wal"])
 def test_sqlite_keeps_a_database_on_the_mount(there: Path, tmp_path: Path, mode: str) -> None:
     commands = f"pragma journal_mode={mode}; create table t(n, s); begin; insert into t values (1, 'ü'); commit;"
     run("sqlite3", "data.db", commands, cwd=there)
@@ -222,6 +254,122 @@ def test_find_and_du_see_every_file_once(here: Path, there: Path) -> None:
     assert total == 3_000_000
 
 
+def test_rsync_changes_a_file_in_place_and_goes_on_with_half_of_one(there: Path, tmp_path: Path) -> None:
+    lines = [f"line {number}\n" for number in range(50_000)]
+    source = tmp_path / "source"
+    source.write_text("".join(lines))
+    run("rsync", "-t", "--inplace", source, "whole", cwd=there)
+    source.write_text("".join([*lines[:20_000], "changed\n", *lines[20_000:]]))
+    run("rsync", "-t", "--inplace", "--no-whole-file", source, "whole", cwd=there)
+    (there / "half").write_text("".join(lines[:20_000]))
+    run("rsync", "--append-verify", source, "half", cwd=there)
+    run("rsync", "-a", "--partial", "--delay-updates", source, "late/", cwd=there)
+    for name in ("whole", "half", "late/source"):
+        run("cmp", source, name, cwd=there)
+    assert [path.name for path in (there / "late").iterdir()] == ["source"]
+
+
+def test_sort_split_and_cat_put_a_file_together_again(there: Path) -> None:
+    run("sh", "-c", "seq 20000 > all; split -l 6000 all part.; cat part.* | cmp - all", cwd=there)
+    run("sh", "-c", "sort -R all -o mixed; sort -n mixed -o mixed; cmp mixed all", cwd=there)
+
+
+def test_perl_leaves_a_backup_and_a_changed_file(there: Path) -> None:
+    (there / "text").write_text("one\n")
+    run("perl", "-pi.bak", "-e", "s/one/two/", "text", cwd=there)
+    assert ((there / "text").read_text(), (there / "text.bak").read_text()) == ("two\n", "one\n")
+
+
+def test_a_mapped_file_is_written_through_its_pages(platform: Platform, there: Path) -> None:
+    with (there / "mapped").open("w+b") as file:
+        file.write(b"a" * 10_000)
+        file.flush()
+        with mmap.mmap(file.fileno(), 10_000) as pages:
+            pages[5_000:5_005] = b"hello"
+    expected = b"a" * 5_000 + b"hello" + b"a" * 4_995
+    assert (there / "mapped").read_bytes() == at_the_platform(platform, there / "mapped") == expected
+
+
+def test_many_programs_at_once_lose_nothing(there: Path) -> None:
+    run("sh", "-c", "seq 24 | xargs -P6 -I{} sh -c 'seq {} > tmp.{} && mv tmp.{} count.{}'", cwd=there)
+    lengths = {path.name: len(path.read_text().splitlines()) for path in there.iterdir()}
+    assert lengths == {f"count.{number}": number for number in range(1, 25)}
+
+
+def test_a_lock_makes_counting_by_several_programs_exact(there: Path) -> None:
+    (there / "count").write_text("0\n")
+    count = "read n < count; echo $((n + 1)) > count"
+    run("sh", "-c", f"seq 16 | xargs -P4 -I{{}} flock lock sh -c '{count}'", cwd=there)
+    assert (there / "count").read_text() == "16\n"
+
+
+def test_a_file_that_is_open_lives_on_when_it_is_moved_or_removed(platform: Platform, there: Path) -> None:
+    run("sh", "-c", "exec 3> moved; echo one >&3; mv moved other; echo two >&3; exec 3>&-", cwd=there)
+    assert (there / "other").read_text() == "one\ntwo\n"
+    # mv inherited the descriptor, and its end was the first close; what came after goes up at the last one
+    wait_until(lambda: at_the_platform(platform, there / "other") == b"one\ntwo\n", timeout=30)
+    assert run("sh", "-c", "echo data > gone; exec 3< gone; rm gone; cat <&3", cwd=there) == "data\n"
+    run("sh", "-c", "exec 3> made; echo one >&3; rm made; echo two >&3; exec 3>&-", cwd=there)
+    assert [path.name for path in there.iterdir()] == ["other"]
+
+
+def test_folders_are_moved_with_all_that_is_in_them_and_never_over_a_full_one(there: Path) -> None:
+    run("sh", "-c", "mkdir -p a/b c full; echo 1 > a/b/f; touch full/x; mv a/b c/; mv c d", cwd=there)
+    assert (there / "d" / "b" / "f").read_text() == "1\n"
+    with pytest.raises(OSError, match="not empty"):
+        (there / "d").rename(there / "full")
+    with pytest.raises(OSError, match="not empty"):
+        (there / "d").rmdir()
+    run("rm", "-r", "d", "full", "a", cwd=there)
+    assert list(there.iterdir()) == []
+
+
+def test_what_the_platform_cannot_keep_is_refused_as_posix_says(there: Path) -> None:
+    (there / "file").write_text("1\n")
+    refused: dict[str, Callable[[], None]] = {
+        "symlink": lambda: (there / "link").symlink_to("file"),
+        "link": lambda: (there / "link").hardlink_to(there / "file"),
+        "fifo": lambda: os.mkfifo(there / "link"),
+    }
+    for kind, act in refused.items():
+        with pytest.raises(PermissionError) as error:
+            act()
+        assert error.value.errno == errno.EPERM, kind
+    with pytest.raises(OSError, match="Invalid argument"):
+        (there / "back\\slash").touch()  # the platform takes it for a slash
+    with pytest.raises(OSError, match="too long"):
+        (there / ("x" * 256)).touch()
+
+
+def test_names_of_any_kind_are_made_listed_and_removed(platform: Platform, there: Path) -> None:
+    names = [
+        "-dash",
+        "a b",
+        "new\nline",
+        "h#q?p%41",
+        "ü",
+        unicodedata.normalize("NFD", "ü"),
+        '"quoted"',
+        "x" * 255,
+    ]
+    for name in names:
+        (there / name).write_text(name)
+    assert sorted(path.name for path in there.iterdir()) == sorted(names)
+    for name in names:
+        assert (there / name).read_text() == at_the_platform(platform, there / name).decode() == name
+    run("sh", "-c", "rm -- *", cwd=there)
+    assert list(there.iterdir()) == []
+
+
+def test_tail_follows_a_file_that_another_program_appends_to(there: Path) -> None:
+    (there / "log").write_text("0\n")
+    with following(there / "log") as lines:
+        for number in range(1, 4):
+            run("sh", "-c", f"echo {number} >> log", cwd=there)
+            assert [next(lines)] == [f"{number - 1}\n"]
+        assert next(lines) == "3\n"
+
+
 def test_a_program_on_the_mount_runs(here: Path, there: Path) -> None:
     run("cp", "-p", here / "program", "program", cwd=there)
     assert run("./program", cwd=there) == "it runs\n"
@@ -237,13 +385,7 @@ def test_tail_follows_the_output_of_a_running_job_to_its_end(platform: Platform,
     output = alice.parents[2] / "jobs" / job / "outputs" / "ticks.out"
     wait_until(lambda: status() == "RUNNING", timeout=60)
     wait_until(output.exists, timeout=60)
-    with subprocess.Popen(
-        ["tail", "-n", "+1", "-s", "0.2", "-f", output], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    ) as tail:
-        try:
-            assert tail.stdout is not None
-            lines = [tail.stdout.readline() for _ in range(12)]
-        finally:
-            tail.kill()
+    with following(output) as tail:
+        lines = [next(tail) for _ in range(12)]
     wait_until(lambda: status() == "FINISHED", timeout=60)
     assert "".join(lines) == output.read_text()
