@@ -137,7 +137,7 @@ class Staging:
             try:
                 await self._bring(arrival)
             except (Refusal, OSError, httpx.HTTPError, httpx.InvalidURL) as problem:
-                self._failed(arrival, str(problem) or type(problem).__name__)
+                self._failed(arrival, problem)
                 return
         self._settle(arrival)
 
@@ -151,7 +151,7 @@ class Staging:
             size = arrival.temporary.stat().st_size
             put_in_place(arrival.temporary, Path(self._tenant.disk(system).at(path)))
         except (Refusal, OSError) as problem:
-            self._failed(arrival, str(problem))
+            self._failed(arrival, problem)
             return False
         finally:
             arrival.temporary.unlink(missing_ok=True)
@@ -159,8 +159,10 @@ class Staging:
         self._note(arrival, "STAGING_COMPLETED", "Your scheduled transfer completed staging", more)
         return True
 
-    def _failed(self, arrival: Arrival, why: str) -> None:
-        log.warning("staging of %s failed: %s", arrival.uuid, why)
+    def _failed(self, arrival: Arrival, problem: Exception) -> None:
+        # where the files lie on this machine is not for the history
+        why = problem.strerror if isinstance(problem, OSError) else str(problem) or type(problem).__name__
+        log.info("staging of %s failed: %s", arrival.uuid, why)
         self._note(arrival, "STAGING_FAILED", f"Staging from {arrival.source} failed: {why}")
 
     def _note(self, arrival: Arrival, status: str, description: str, more: dict[str, Any] | None = None) -> None:

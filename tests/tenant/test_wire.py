@@ -84,6 +84,8 @@ async def test_an_upload_that_stops_in_the_middle_of_a_part_is_refused(tenant):
         nothing = await http.post(ALICE, files={"other": (None, b"x")})
         assert (nothing.status_code, "No file uploaded" in nothing.text) == (400, True)
         assert (await http.post(ALICE)).json()["message"] == "No post entity"
+        tenant.path("data.demo", "/alice/folder").mkdir()
+        assert (await http.post(ALICE, files={"fileToUpload": ("folder", b"x")})).status_code == 400
     assert list((tenant.root / "staging").iterdir()) == []
 
 

@@ -175,8 +175,8 @@ async def _taken(ctx: Context, folder: Place, received: uploads.Received) -> Res
         await _patched(target, received.temporary, ctx.request.headers["range"])
     host = ctx.request.client.host if ctx.request.client else "localhost"
     source = f"http://{host}/{quote(name_of(target.path))}"
-    temporary, received.temporary = received.temporary, None
-    uuid, status = ctx.tenant.arrivals.take(target, ctx.user, temporary, source)
+    uuid, status = ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source)
+    received.temporary = None  # it was taken
     return Answer(_logical(ctx, target, uuid, status, source), status=202)
 
 
