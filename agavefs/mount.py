@@ -28,6 +28,7 @@ from agavefs.names import Names
 from agavefs.places import Card, Places
 from agavefs.spool import Spools
 from agavefs.writeback import Writeback
+from agavesh.client.accounts import Account
 from agavesh.client.errors import AgaveError
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.workspace import Workspace, open_workspace
@@ -52,14 +53,16 @@ class Options:
     fuse: frozenset[str] = frozenset()  # options for the kernel
 
 
-async def serve(options: Options, *, ready: Callable[[], None], notice: Callable[[str], None]) -> int:
+async def serve(
+    options: Options, *, ready: Callable[[], None], notice: Callable[[str], None], account: Account | None = None
+) -> int:
     """Mount, serve until it is unmounted, and send what is left; how many files could not be sent.
 
-    `ready` is called as soon as the mount answers; `notice` is told what the user should know.
+    `ready` is called as soon as the mount answers; `notice` is told what the user should know. Without an `account` it
+    is the one that is configured, or the embedded tenant's.
     """
-    async with open_workspace(notice=notice) as workspace:
-        account = f"{workspace.agave.username or ''}@{workspace.agave.url}"
-        journal = Journal(options.places.cache, account)
+    async with open_workspace(account, notice=notice) as workspace:
+        journal = Journal(options.places.cache, f"{workspace.agave.username or ''}@{workspace.agave.url}")
         try:
             async with trio.open_nursery() as nursery:
                 left = await _serve(options, workspace, journal, nursery, ready)
