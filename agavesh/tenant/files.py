@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.disk import Disk, ancestors, normal
+from agavesh.tenant.disk import Disk, ancestors, normal, parent_of
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:
@@ -195,6 +195,13 @@ class Files:
         if needed & ~self.rights(place, user):
             raise Refusal(403, f"User does not have permission to {doing} the requested file path.")
 
+    def require_to_write(self, place: Place, user: str) -> None:
+        """Refusal 403 unless the user may write the file that is at a place, or make one where there is none."""
+        spot = place
+        while spot.disk.stat(spot.path) is None and spot.path != "/" and not Pem.WRITE & self.rights(spot, user):
+            spot = spot.on(parent_of(spot.path))
+        self.require(spot, user, Pem.WRITE, "write to")
+
     # records ---------------------------------------------------------------------------------------------------------
 
     def find(self, place: Place) -> tuple[str, str] | None:
@@ -204,27 +211,31 @@ class Files:
         )
         return rows[0] if rows else None
 
-    def record(self, place: Place, user: str, *, event: str = "CREATED", description: str = "") -> str:
-        """The uuid of a path, whose record is made (with a first event) if there is none."""
+    def record(self, place: Place, user: str, *, description: str = "File item created") -> str:
+        """The uuid of a path that the user has made; its record is new, and theirs, if there was none."""
         if (found := self.find(place)) is not None:
             return found[0]
+        return self._new(place, owner=user, by=user, description=description)
+
+    def seen(self, place: Place, user: str) -> str:
+        """The uuid of a path that the user has come upon. A new record belongs to whose home it is in, else to the
+        system's owner."""
+        if (found := self.find(place)) is not None:
+            return found[0]
+        owner = str(place.system["owner"])
+        if place.system.get("public") and place.system["type"] == "STORAGE":
+            first = place.path.removeprefix(self.home(place.system)).strip("/").split("/")[0]
+            owner = first if first and self._tenant.auth.exists(first) else owner
+        return self._new(place, owner=owner, by=user, description="File item indexed")
+
+    def _new(self, place: Place, *, owner: str, by: str, description: str) -> str:
         uuid = new_uuid("002")
         with self._tenant.store.together():
             self._tenant.store.sql(
-                "insert into files values (?, ?, ?, ?, ?)",
-                place.system_id, place.path, uuid, self.owner(place, user), time.time(),
-            )  # fmt: skip
-            self._tenant.store.event(uuid, event, description or "File item created", by=user)
+                "insert into files values (?, ?, ?, ?, ?)", place.system_id, place.path, uuid, owner, time.time()
+            )
+            self._tenant.store.event(uuid, "CREATED", description, by=by)
         return uuid
-
-    def owner(self, place: Place, user: str) -> str:
-        """Who a new record belongs to: whose home it is in, else its creator, else the system's owner."""
-        if not place.system.get("public"):
-            return user
-        segments = place.path.removeprefix(self.home(place.system)).strip("/").split("/")
-        if segments[0] and self._tenant.auth.exists(segments[0]):
-            return segments[0]
-        return user if self.rights(place, user) & Pem.WRITE else str(place.system["owner"])
 
     def moved(self, source: Place, target: Place) -> None:
         """Records follow their bytes: those of `source` and below now stand at `target`."""

@@ -28,7 +28,7 @@ Item = tuple[str, os.stat_result]
 class Listings:
     """The names of folders, as they were last scanned. At most `kept` names are remembered."""
 
-    def __init__(self, kept: int = 500_000) -> None:
+    def __init__(self, kept: int = 200_000) -> None:
         self._kept: cachetools.LRUCache[str, tuple[Version, list[str]]] = cachetools.LRUCache(
             kept, getsizeof=lambda entry: len(entry[1]) + 1
         )

@@ -30,6 +30,7 @@ from agavesh.tenant.state import Tenant, write_private
 from agavesh.tenant.tls import certificate
 
 GRACE = 3.0  # seconds that requests under way have when the server is told to end
+CHECKPOINTS = 20.0  # seconds between two
 KEEP_ALIVE = 150.0  # seconds an unused connection stays open
 LARGEST_HEAD = 128 * 1024  # bytes of a request's line and headers: paths may be long, percent-encoded even more so
 
@@ -63,6 +64,7 @@ async def running(
             serving = Serving(app, _config(listener, root / "tls" if tls else None, host, grace))
             await nursery.start(serving.run)
             listener.close()  # hypercorn has its own hold on it
+            nursery.start_soon(_checkpoints, tenant)
             for module in handlers.modules():
                 if (resume := getattr(module, "resume", None)) is not None:
                     nursery.start_soon(resume, tenant)
@@ -73,6 +75,13 @@ async def running(
                     await serving.ended.wait()
             finally:
                 nursery.cancel_scope.cancel()
+
+
+async def _checkpoints(tenant: Tenant) -> None:
+    """Keep the write-ahead log small. It waits for the disk, so it has a thread."""
+    while True:
+        await trio.sleep(CHECKPOINTS)
+        await trio.to_thread.run_sync(tenant.store.checkpoint)
 
 
 def _url(host: str, port: int, tls: bool) -> str:
@@ -217,4 +226,5 @@ def _alone(root: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyServed(f"another process serves {root}") from None
+        (root / "tenant.json").unlink(missing_ok=True)  # of one that was killed: nobody is there
         yield

@@ -61,13 +61,20 @@ class Store:
     """Records by kind and id, and what hangs on a uuid. Records that come out are shared: never change one in place."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.touch(mode=0o600)
         # the tenant's only thread for it is trio's, but tests look in from theirs when it is still
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
+        self._db.execute("pragma wal_autocheckpoint = 0")  # a commit must not wait for the disk: see `checkpoint`
         self._db.executescript(TABLES)
         self._kept: cachetools.LRUCache[tuple[str, str], Record] = cachetools.LRUCache(4096)
+
+    def checkpoint(self) -> None:
+        """Bring what the write-ahead log holds into the file. It waits for the disk: call it in a thread."""
+        with contextlib.closing(sqlite3.connect(self._path)) as db:
+            db.execute("pragma wal_checkpoint(passive)")
 
     def close(self) -> None:
         self._db.close()

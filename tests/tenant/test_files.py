@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+import httpx
 import pytest
 import trio
 
@@ -276,6 +277,33 @@ async def test_homes_are_private_until_shared(tenant):
         none = await alice.post(pems, json={"username": "bob", "permission": "NONE"})
         assert none.status_code == 200
         assert (await bob.get(f"{MEDIA}//alice/shared/sub/f")).status_code == 403
+
+
+async def test_who_may_write_to_a_folder_may_make_files_in_it_and_owns_them(tenant):
+    async with tenant.http("alice") as alice, tenant.http("bob") as bob:
+        await alice.put(f"{MEDIA}//alice", json={"action": "mkdir", "path": "inbox"})
+        await put(alice, "/alice/inbox", "old", b"hers")
+        pems = "/files/v2/pems/system/data.demo//alice/inbox"
+        await alice.post(pems, json={"username": "bob", "permission": "WRITE"})
+        assert (await put(bob, "/alice/inbox", "new", b"his")).json()["result"]["owner"] == "bob"
+        assert (await bob.get(f"{MEDIA}//alice/inbox/new")).content == b"his"
+        assert (await put(bob, "/alice/inbox", "old", b"x")).status_code == 403
+        assert (await bob.get(f"{LISTINGS}//alice/inbox")).status_code == 403
+        assert (await bob.put(f"{MEDIA}//alice/inbox", json={"action": "mkdir", "path": "a/b"})).status_code == 201
+        assert (await bob.put(f"{MEDIA}//alice", json={"action": "mkdir", "path": "c"})).status_code == 403
+        assert (await alice.delete(f"{MEDIA}//alice/inbox/new")).status_code == 200
+        assert (await put(bob, "/", "x")).status_code == 403
+
+
+async def test_a_file_for_the_public_needs_no_token(tenant):
+    tenant.path("data.demo", "/alice/a b").write_bytes(b"for all")
+    async with tenant.http("alice") as alice, httpx.AsyncClient(base_url=tenant.url, trust_env=False) as anybody:
+        public = "/files/v2/download/alice/system/data.demo/a%20b"
+        assert (await anybody.get(public)).status_code == 403
+        await alice.post("/files/v2/pems/system/data.demo/a%20b", json={"username": "public", "permission": "READ"})
+        assert (await anybody.get(public)).content == b"for all"
+        history = (await alice.get(f"{HISTORY}/a%20b")).json()["result"]
+    assert [event["status"] for event in history] == ["CREATED", "PERMISSION_GRANT"]
 
 
 async def test_no_path_leads_out(tenant, tmp_path):

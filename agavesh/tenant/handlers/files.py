@@ -52,7 +52,7 @@ async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Recor
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.READ, "view")
     found = _there(ctx, place)
-    uuid = files.record(place, ctx.user)
+    uuid = files.seen(place, ctx.user)
     lines = _Lines(ctx, place.system_id)
     word = pem_word(files.rights(place, ctx.user))
     if not stat.S_ISDIR(found.st_mode):
@@ -129,7 +129,7 @@ def _bytes(ctx: Context, place: Place) -> Result:
     ctx.tenant.files.require(place, ctx.user, Pem.READ, "read")
     body = bytes_of(ctx, place.disk.at(place.path), name_of(place.path))
     if ctx.request.method != "HEAD" and body.start == 0:  # a read in ranges is one download
-        uuid = ctx.tenant.files.record(place, ctx.user)
+        uuid = ctx.tenant.files.seen(place, ctx.user)
         ctx.store.event(uuid, "DOWNLOAD", "File was downloaded", by="public")
     return body
 
@@ -149,7 +149,7 @@ async def _take(ctx: Context, folder: Place) -> Result:
         raise Refusal(400, f"{folder.path} is a file; the path of an upload is the folder it goes to")
     kind = ctx.request.headers.get("content-type", "")
     if kind.lower().startswith("multipart/form-data"):
-        files.require(folder, ctx.user, Pem.WRITE, "write to")
+        files.require_to_write(folder, ctx.user)
         received = await uploads.receive(ctx.request, ctx.tenant.staging)
         try:
             return await _taken(ctx, folder, received)
@@ -170,7 +170,7 @@ async def _taken(ctx: Context, folder: Place, received: uploads.Received) -> Res
             return _fetched(ctx, folder, url, wish)
         raise Refusal(400, "No file uploaded. Please upload a file as the part fileToUpload")
     target = _inside(folder, wish or received.file_name)
-    ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "write to")
+    ctx.tenant.files.require_to_write(target, ctx.user)
     if "range" in ctx.request.headers:
         await _patched(target, received.temporary, ctx.request.headers["range"])
     host = ctx.request.client.host if ctx.request.client else "localhost"
@@ -201,7 +201,7 @@ def _lay_over(whole: Path, part: Path, at: int) -> None:
 
 def _fetched(ctx: Context, folder: Place, url: str, wish: Any) -> Result:
     target = _inside(folder, str(wish or import_name(url)))
-    ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "write to")
+    ctx.tenant.files.require_to_write(target, ctx.user)
     if url.startswith("agave://"):
         source = ctx.tenant.files.uri(ctx.user, url)
         ctx.tenant.files.require(source, ctx.user, Pem.READ, "read")
@@ -246,11 +246,11 @@ async def _mkdir(ctx: Context, place: Place, path: str, body: Record) -> Result:
     if not stat.S_ISDIR(_there(ctx, place).st_mode):
         raise Refusal(400, f"{place.path} is a file")
     target = place.on(ctx.tenant.files.resolve(place.system, ctx.user, f"{place.path}/{path.lstrip('/')}"))
-    ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "create")
+    ctx.tenant.files.require_to_write(target, ctx.user)
     if (there := target.disk.stat(target.path)) is not None:
         if not stat.S_ISDIR(there.st_mode):
             raise Refusal(400, f"A file of the name {target.path} exists")
-        uuid = ctx.tenant.files.record(target, ctx.user)
+        uuid = ctx.tenant.files.seen(target, ctx.user)
         return Answer(_logical(ctx, target, uuid), message="Directory already exists")
     try:
         target.disk.make_folder(target.path)
@@ -278,7 +278,7 @@ def _relocate(ctx: Context, place: Place, target: Place, event: str, message: st
     if place.path == "/":
         raise Refusal(403, "The root of a system stays where it is")
     files.require(place, ctx.user, Pem.WRITE, "move")
-    files.require(target, ctx.user, Pem.WRITE, "write to")
+    files.require_to_write(target, ctx.user)
     if os.path.lexists(target.disk.at(target.path, follow=False)):
         raise Refusal(400, f"A file or folder at {target.path} exists; it is not replaced")
     if target.path.startswith(place.path + "/"):
@@ -298,7 +298,7 @@ async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
     source = _there(ctx, place)
     target = _target(ctx, place, path)
     files.require(place, ctx.user, Pem.READ, "read")
-    files.require(target, ctx.user, Pem.WRITE, "write to")
+    files.require_to_write(target, ctx.user)
     if target.path == place.path:
         raise Refusal(400, "Source and target are the same")
     there = target.disk.stat(target.path)
@@ -376,7 +376,7 @@ def _permissions(ctx: Context, place: Place) -> Records:
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.READ, "view")
     _there(ctx, place)
-    uuid = files.record(place, ctx.user)
+    uuid = files.seen(place, ctx.user)
     owner = (files.find(place) or ("", ""))[1]
     granted: dict[str, tuple[int, bool]] = {owner: (Pem.ALL, True)}
     if not place.system.get("public"):
@@ -437,7 +437,7 @@ def _permit(ctx: Context, place: Place, body: Any) -> Result:
     if username == "*" and not bits:
         username = ctx.user
     recursive = str(body.get("recursive")).lower() == "true" and stat.S_ISDIR(found.st_mode)
-    uuid = files.record(place, ctx.user)
+    uuid = files.seen(place, ctx.user)
     owner = (files.find(place) or ("", ""))[1]
     if username != owner:
         with ctx.store.together():
@@ -476,7 +476,7 @@ def _forbid(ctx: Context, place: Place) -> Result:
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.WRITE, "change the permissions of")
     _there(ctx, place)
-    uuid = files.record(place, ctx.user)
+    uuid = files.seen(place, ctx.user)
     with ctx.store.together():
         for username, _, _ in ctx.store.grants(uuid):
             ctx.store.grant(uuid, username, 0)
