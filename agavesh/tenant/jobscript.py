@@ -83,5 +83,7 @@ def tell_address(tenant: Tenant, job: Job) -> None:
     """Write down where the script reaches this tenant: the next tenant of this folder may listen elsewhere."""
     folder = run_of(tenant, job["id"]).folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "callback").touch(mode=0o600)
-    (folder / "callback").write_text(f"{tenant.url}/jobs/v2/trigger/job/{job['id']}/token/{job['_token']}\n")
+    beside = folder / "callback.new"
+    beside.touch(mode=0o600)
+    beside.write_text(f"{tenant.url}/jobs/v2/trigger/job/{job['id']}/token/{job['_token']}\n")
+    beside.replace(folder / "callback")  # the script may be reading it
