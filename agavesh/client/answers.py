@@ -249,6 +249,18 @@ def _kind(no: Refusal) -> tuple[type[AgaveError], str]:
     return BadRequest, ""
 
 
+def is_page(name: str, headers: Mapping[str, str]) -> bool:
+    """Whether a download brings a page of somebody in between, such as a network's log-in, and not the file `name`.
+
+    wire: the platform sets the type by the name's extension, and sends at least one of the other headers with a file.
+    """
+    if not headers.get("content-type", "").lower().startswith("text/html"):
+        return False
+    if name.lower().endswith((".html", ".htm", ".xhtml", ".shtml")):
+        return False
+    return not any(key in headers for key in ("accept-ranges", "content-disposition", "last-modified"))
+
+
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds to wait as Retry-After says, in seconds or as a date; None if it says nothing of use."""
     text = headers.get("retry-after", "").strip()

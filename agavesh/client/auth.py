@@ -21,7 +21,7 @@ import trio
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.answers import SIGN_IN, failure, refusal
 from agavesh.client.arguments import FORM, Ask
-from agavesh.client.errors import AgaveError, BadAnswer, BadArgument, NotSignedIn, TimedOut
+from agavesh.client.errors import AgaveError, BadAnswer, BadArgument, NotSignedIn, ServerTrouble, TimedOut
 
 log = logging.getLogger(__name__)
 
@@ -198,9 +198,11 @@ async def grant(send: Send, account: Account, form: dict[str, str]) -> Account:
         status, answer = await send(ask, basic(account.api_key, account.api_secret))
         if status != 200:
             no = refusal(status, answer)
-            if status in (400, 401, 403) or no.family == "oauth":
-                said = f": {no.message}" if no.message else ""
-                raise NotSignedIn(f"{what}: refused{said}", hint=SIGN_IN, status=status)
+            if no.family == "oauth" and status < 500:
+                raise NotSignedIn(f"{what}: refused: {no.message}", hint=SIGN_IN, status=status)
+            if status in (400, 401, 403):
+                # not said by /token itself: no reason to give up what we have, or the user's password
+                raise ServerTrouble(f"{what}: refused: {no.message} ({status})", hint="try again later", status=status)
             raise failure(what, no)
         return _with(account, what, answer, asked_at)
     raise TimedOut(f"{what}: no answer in {GRANT:.0f} s", hint="try again")

@@ -26,7 +26,7 @@ import trio
 from agavesh import __version__
 from agavesh.api.operation import Operation
 from agavesh.client.accounts import Account, Accounts
-from agavesh.client.answers import Refusal, failure, refusal, result
+from agavesh.client.answers import Refusal, failure, is_page, refusal, result
 from agavesh.client.arguments import QUOTED, Ask, ask
 from agavesh.client.auth import Auth
 from agavesh.client.download import Places, Stream
@@ -122,9 +122,21 @@ class Transport:
     def _download(self, request: Ask) -> Stream:
         # a listing may come compressed; of a file the bytes themselves are wanted, and their number
         request.headers.setdefault("Accept-Encoding", "identity")
+
+        async def start() -> Reply:
+            reply = await self._answered(request, basic=False, whole=False, judge=True)
+            if is_page(request.what, reply.headers):
+                await reply.close()
+                raise BadAnswer(
+                    f"{request.what}: a web page came instead of the file",
+                    hint="something between here and the platform answered; check the URL and the proxy",
+                    request_id=reply.request_id,
+                )
+            return reply
+
         return Stream(
             request.what,
-            lambda: self._answered(request, basic=False, whole=False, judge=True),
+            start,
             lambda reason: explain(request.what, self.host, reason),
             self._places,
         )

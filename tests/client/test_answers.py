@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agavesh.api.catalogue import find
 from agavesh.api.record import BadField
 from agavesh.client import errors
-from agavesh.client.answers import failure, refusal, result, retry_after
+from agavesh.client.answers import failure, is_page, refusal, result, retry_after
 
 
 def answered(key: str, body: bytes) -> Any:
@@ -137,6 +137,20 @@ def test_busy_says_how_long() -> None:
     error = told(429, b"", retry_after="7")
     assert isinstance(error, errors.Busy)
     assert (error.retry_after, error.hint) == (7, "try again in 7 s")
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "page"),
+    [
+        ("data.csv", {"content-type": "text/html; charset=utf-8"}, True),
+        ("data.csv", {"content-type": "text/html", "accept-ranges": "bytes"}, False),
+        ("index.HTML", {"content-type": "text/html"}, False),
+        ("data.csv", {"content-type": "text/csv"}, False),
+        ("data.csv", {}, False),
+    ],
+)
+def test_a_page_in_place_of_a_file_is_known(name: str, headers: dict[str, str], page: bool) -> None:
+    assert is_page(name, headers) is page
 
 
 def test_retry_after_may_be_a_date() -> None:

@@ -1,0 +1,101 @@
+"""Everything goes wrong at once: what comes back is right or an error of ours, and nothing is left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import random
+from typing import Any
+
+import pytest
+import trio
+
+from agavesh.client import Agave, errors
+from agavesh.client.accounts import Account, Accounts
+from agavesh.client.pool import MOST
+
+TASKS = 24
+
+
+@pytest.mark.parametrize("rounds", [6, pytest.param(400, marks=pytest.mark.soak)])
+async def test_many_tasks_in_much_trouble(tenant: Any, accounts: Accounts, rounds: int) -> None:
+    key, secret = tenant.client
+    account = Account(tenant.url, "alice", api_key=key, api_secret=secret, password=tenant.users["alice"])
+    accounts.save(account)
+    content = os.urandom(300_000)
+    tenant.path("data.demo", "/alice/chaos").write_bytes(content)
+    done = {"right": 0, "wrong": 0, "cancelled": 0}
+    dice = random.Random(7)
+
+    async def ask(agave: Agave, number: int) -> None:
+        """One call of some kind, perhaps cancelled on the way."""
+        with trio.move_on_after(dice.choice([0.003, 0.03, 30])) as scope:
+            try:
+                match dice.randrange(4):
+                    case 0:
+                        listed = await agave.files.list(systemId="data.demo", filePath="/alice")
+                        assert listed[0].name == "."
+                    case 1:
+                        start = dice.randrange(len(content) - 1000)
+                        span = {"Range": f"bytes={start}-{start + 999}"}
+                        async with agave.files.download(
+                            systemId="data.demo", filePath="/alice/chaos", headers=span
+                        ) as part:
+                            got = b"".join([chunk async for chunk in part.chunks()])
+                            assert got == content[start : start + 1000]
+                    case 2:
+                        whole = await agave.files.download(systemId="data.demo", filePath="/alice/chaos").read()
+                        assert whole == content
+                    case 3:
+                        name = f"up-{number}"
+                        await agave.files.importData(
+                            systemId="data.demo", filePath="/alice", fileToUpload=content, fileName=name
+                        )
+                        assert tenant.bytes("data.demo", f"/alice/{name}") == content
+                done["right"] += 1
+            except errors.AgaveError as trouble:
+                assert trouble.sentence
+                assert trouble.sentence.isprintable()
+                done["wrong"] += 1
+        done["cancelled"] += scope.cancelled_caught
+
+    async def trouble() -> None:
+        """One fault of some kind after another."""
+        faults = tenant.faults
+        while True:
+            where = dice.choice(["files.list", "files.download", "files.importData", "*"])
+            kind, details = dice.choice([
+                ("cut", {"after": dice.randrange(2000)}),
+                ("html", {"status": dice.choice([200, 302, 502, 504])}),
+                ("refuse", {"status": dice.choice([401, 403, 429, 500, 503]), "message": "no"}),
+                ("gateway", {"code": dice.choice([900904, 900901, 900800])}),
+                ("malform", {}),
+                ("stall", {"after": 100}),
+                ("slow", {"seconds": 0.02}),
+            ])  # fmt: skip
+            if kind == "malform" and where in ("files.download", "*"):
+                continue  # other bytes of the same number: nobody can tell
+            fault = faults.asked(kind, where, times=3, **details)
+            with fault:
+                if dice.random() < 0.2:
+                    faults.expire_tokens()
+                await trio.sleep(0.02)
+
+    async with Agave(account=dataclasses.replace(account), accounts=accounts, deadline=2) as agave:
+        for _ in range(rounds):
+            async with trio.open_nursery() as troubles:
+                troubles.start_soon(trouble)
+                async with trio.open_nursery() as nursery:
+                    for number in range(TASKS):
+                        nursery.start_soon(ask, agave, number)
+                troubles.cancel_scope.cancel()
+        # all is over: every place is free again, and the client as good as new
+        pool = agave._transport._pool
+        assert pool is not None
+        assert pool._turn.value == MOST
+        assert agave._transport._places._free.value == agave._transport._places.number
+        assert await agave.files.download(systemId="data.demo", filePath="/alice/chaos").read() == content
+    gc.collect()
+    assert sum(done.values()) == rounds * TASKS
+    assert done["right"] > done["wrong"] / 4
