@@ -64,6 +64,8 @@ def _storage(body: Any) -> tuple[Record, Record]:
     found, secret = _config(body, "storage", STORAGE_AUTH)
     for name in ("rootDir", "homeDir", "publicAppsDir"):
         found[name] = _text(body, name, 255)
+        if ".." in (found[name] or "").split("/"):
+            raise Refusal(400, f"Invalid storage.{name} value. A part of it may not be ..")
     found["rootDir"], found["homeDir"] = found["rootDir"] or "/", found["homeDir"] or "/"
     found["mirror"] = _switch(body, "mirror", default=False)
     needed = {

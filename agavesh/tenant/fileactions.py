@@ -1,0 +1,187 @@
+"""What can be done to a path: mkdir, rename, copy, move, delete; and what is told of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from agavesh.tenant.context import Answer, Context, Record, Refusal, Result
+from agavesh.tenant.disk import name_of, parent_of
+from agavesh.tenant.files import Place
+from agavesh.tenant.trees import copy_file, copy_tree, erase
+from agavesh.tenant.words import Pem, date
+
+MISSING = "File/folder does not exist"
+
+
+async def act(ctx: Context, place: Place, body: Any) -> Result:
+    """Do what a request's `action` says."""
+    if not isinstance(body, dict) or not body.get("action"):
+        raise Refusal(400, "No action specified. Valid actions are mkdir, rename, copy, move")
+    action, path = str(body["action"]).lower(), str(body.get("path") or "")
+    acts = {"mkdir": _mkdir, "rename": _rename, "copy": _copy, "move": _move}
+    if (does := acts.get(action)) is None:
+        raise Refusal(501, f"Action {action} is not supported. Valid actions are mkdir, rename, copy, move")
+    if not path:
+        raise Refusal(400, f"No path specified for {action}")
+    return await does(ctx, place, path, body)
+
+
+async def _mkdir(ctx: Context, place: Place, path: str, body: Record) -> Result:
+    if not stat.S_ISDIR(look(ctx, place).st_mode):
+        raise Refusal(400, f"{place.path} is a file")
+    target = place.on(ctx.tenant.files.resolve(place.system, ctx.user, f"{place.path}/{path.lstrip('/')}"))
+    ctx.tenant.files.require_to_write(target, ctx.user)
+    if (there := target.disk.stat(target.path)) is not None:
+        if not stat.S_ISDIR(there.st_mode):
+            raise Refusal(400, f"A file of the name {target.path} exists")
+        uuid = ctx.tenant.files.seen(target, ctx.user)
+        return Answer(logical(ctx, target, uuid), message="Directory already exists")
+    try:
+        target.disk.make_folder(target.path)
+    except (FileExistsError, NotADirectoryError):
+        raise Refusal(400, f"{target.path} cannot be made: a part of it is a file") from None
+    uuid = ctx.tenant.files.record(target, ctx.user, description="Directory created")
+    return Answer(logical(ctx, target, uuid), status=201)
+
+
+async def _rename(ctx: Context, place: Place, path: str, body: Record) -> Result:
+    name = path.strip("/")
+    if "/" in name or name in ("", ".", ".."):
+        raise Refusal(400, f"{path} is no name; rename stays in the folder, move leaves it")
+    target = place.on(ctx.tenant.files.resolve(place.system, ctx.user, f"{parent_of(place.path)}/{name}"))
+    return _relocate(ctx, place, target, "RENAME", "Rename success")
+
+
+async def _move(ctx: Context, place: Place, path: str, body: Record) -> Result:
+    return _relocate(ctx, place, _target(ctx, place, path), "MOVED", "Move success")
+
+
+def _relocate(ctx: Context, place: Place, target: Place, event: str, message: str) -> Result:
+    files = ctx.tenant.files
+    look(ctx, place)
+    if place.path == "/":
+        raise Refusal(403, "The root of a system stays where it is")
+    files.require(place, ctx.user, Pem.WRITE, "move")
+    files.require_to_write(target, ctx.user)
+    if os.path.lexists(target.disk.at(target.path, follow=False)):
+        raise Refusal(400, f"A file or folder at {target.path} exists; it is not replaced")
+    if target.path.startswith(place.path + "/"):
+        raise Refusal(400, f"{place.path} cannot go into itself")
+    if not target.disk.is_dir(parent_of(target.path)):
+        raise Refusal(404, f"{parent_of(target.path)} does not exist")
+    Path(place.disk.at(place.path, follow=False)).rename(target.disk.at(target.path, follow=False))
+    with ctx.store.together():
+        files.moved(place, target)
+        uuid = files.record(target, ctx.user)
+        ctx.store.event(uuid, event, f"Moved from {place.path} to {target.path}", by=ctx.user)
+    return Answer(logical(ctx, target, uuid), message=message)
+
+
+async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
+    files = ctx.tenant.files
+    source = look(ctx, place)
+    target = _target(ctx, place, path)
+    files.require(place, ctx.user, Pem.READ, "read")
+    files.require_to_write(target, ctx.user)
+    if target.path == place.path:
+        raise Refusal(400, "Source and target are the same")
+    there = target.disk.stat(target.path)
+    if there is not None and stat.S_ISDIR(there.st_mode) != stat.S_ISDIR(source.st_mode):
+        raise Refusal(400, f"{target.path} exists and is of the other kind")
+    if not target.disk.is_dir(parent_of(target.path)):
+        raise Refusal(404, f"{parent_of(target.path)} does not exist")
+    if stat.S_ISDIR(source.st_mode) and target.path.startswith(place.path.rstrip("/") + "/"):
+        raise Refusal(400, f"{place.path} cannot go into itself")
+    old, new, staging = Path(place.disk.at(place.path)), Path(target.disk.at(target.path)), ctx.tenant.staging
+    append = str(body.get("append")).lower() == "true"
+    if stat.S_ISDIR(source.st_mode):
+        await trio.to_thread.run_sync(copy_tree, old, new, place.disk.root, staging)
+    else:
+        await trio.to_thread.run_sync(partial(copy_file, old, new, staging, append=append))
+    with ctx.store.together():
+        uuid = files.record(target, ctx.user)
+        if there is not None:
+            ctx.store.event(uuid, "OVERWRITTEN", f"Overwritten by a copy of {place.path}", by=ctx.user)
+    return Answer(logical(ctx, target, uuid), message="Copy success")
+
+
+async def delete(ctx: Context, place: Place) -> Result:
+    """Remove a file, or a folder with all that is in it."""
+    files = ctx.tenant.files
+    recorded = files.find(place) is not None
+    if Pem.WRITE & ~files.rights(place, ctx.user):
+        # wire: a refusal is 401 where the platform has no record of the path
+        raise Refusal(403 if recorded else 401, "User does not have permission to delete the requested file path.")
+    if place.path == "/":
+        raise Refusal(403, "The root of a system cannot be deleted")
+    if not _removed(ctx, Path(place.disk.at(place.path, follow=False))) and not recorded:
+        raise Refusal(404, MISSING)
+    files.removed(place)
+    return Answer(empty=204)
+
+
+def _removed(ctx: Context, path: Path) -> bool:
+    """Remove what is at a path of this machine; whether there was something."""
+    try:
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
+            return True
+        gone = ctx.tenant.trash / secrets.token_hex(8)
+        path.chmod(0o700)  # a folder that may not be written to cannot be moved by its owner
+        path.rename(gone)  # at once for all who look; what takes time happens out of sight
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
+    return True
+
+
+def _target(ctx: Context, place: Place, path: str) -> Place:
+    """Where a copy or a move goes: from the root or from the home, never from the source's folder."""
+    return place.on(ctx.tenant.files.resolve(place.system, ctx.user, path))
+
+
+def look(ctx: Context, place: Place) -> os.stat_result:
+    """What is at a place, or Refusal 404. A user's own home is made when it is first looked for."""
+    found = place.disk.stat(place.path)
+    if found is None and ctx.tenant.files.is_home(place, ctx.user):
+        place.disk.make_folder(place.path)
+        found = place.disk.stat(place.path)
+    if found is None:
+        raise Refusal(404, MISSING)
+    return found
+
+
+def logical(
+    ctx: Context, place: Place, uuid: str, status: str = "STAGING_COMPLETED", source: str | None = None
+) -> Record:
+    """The LogicalFile of a path, which uploads, imports and actions answer with."""
+    address = f"/system/{place.system_id}/{place.path}"
+    owner = (ctx.tenant.files.find(place) or ("", ctx.user))[1]
+    found = place.disk.stat(place.path)
+    return {
+        "name": name_of(place.path),
+        "uuid": uuid,
+        "owner": owner,
+        "internalUsername": None,
+        "lastModified": date(found.st_mtime if found else time.time()),
+        "source": source,
+        "path": place.path,
+        "status": status,
+        "systemId": place.system_id,
+        "nativeFormat": "dir" if found and stat.S_ISDIR(found.st_mode) else "raw",
+        "_links": {
+            "self": ctx.link(f"/files/v2/media{address}"),
+            "system": ctx.link(f"/systems/v2/{place.system_id}"),
+            "profile": ctx.link(f"/profiles/v2/{owner}"),
+            "history": ctx.link(f"/files/v2/history{address}"),
+            "notification": [],
+        },
+    }
