@@ -107,7 +107,7 @@ class Jobs:
         except Exception:  # the edge: the record stays as it is, and the next start takes it up
             log.exception("job %s was left where it is", job_id)
         finally:
-            self._steps.slots.release(job_id)
+            self._steps.leave(job_id)
             self._tenant.awake.discard(job_id)
             del self._tasks[job_id]
             task.over.set()
@@ -125,16 +125,17 @@ class Jobs:
                 log.exception("job %s, %s", job_id, job["status"])
                 following = failed(f"The tenant failed while the job was {job['status']}; its log says why")
             if following is None:
+                await self._steps.processes_gone(job_id)  # a script may go on for a while after it reported its failure
                 return
             if following.status == "FAILED":
-                run_of(self._tenant, job_id).stop()  # whatever went wrong, nothing runs on behind a final status
+                self._steps.run(job_id).stop()  # whatever went wrong, nothing runs on behind a final status
             latest = self._tenant.store.get("job", job_id)
             if latest is not None and latest["status"] == job["status"]:  # else it failed of itself meanwhile
                 self._advance(latest, following)
 
     async def _end(self, job_id: str) -> None:
         """What a stop comes to: the processes are gone, then the status says so."""
-        run_of(self._tenant, job_id).stop()
+        self._steps.run(job_id).stop()
         await self._steps.processes_gone(job_id)
         job = self._tenant.store.get("job", job_id)
         if job is not None and job["status"] not in FINAL:

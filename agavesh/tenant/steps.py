@@ -18,7 +18,7 @@ from agavesh.tenant import bundles, jobscript
 from agavesh.tenant.context import Refusal
 from agavesh.tenant.copying import Trouble, copy_tree, download
 from agavesh.tenant.jobplaces import Job, incoming, note, place_on, read_end, run_of, short_name, system_of, work_folder
-from agavesh.tenant.runs import sweep
+from agavesh.tenant.runs import Run, sweep
 from agavesh.tenant.slots import Claim, Slots
 from agavesh.tenant.sources import source_of
 from agavesh.tenant.words import date
@@ -56,12 +56,22 @@ class Steps:
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
         self.slots = Slots()
+        self._runs: dict[str, Run] = {}  # those of running jobs: whoever starts a process has to reap it
         self._copiers = trio.CapacityLimiter(4)  # copying is for the disk to do; more threads would not hasten it
 
     async def take(self, job: Job) -> Next | None:
         """Do what the job's status names. None at the end of a job."""
         step = getattr(self, f"_{job['status'].lower()}", None)
         return await step(job) if step is not None else None
+
+    def run(self, job_id: str) -> Run:
+        """The runner of a job, past, present or to be."""
+        return self._runs.setdefault(job_id, run_of(self._tenant, job_id))
+
+    def leave(self, job_id: str) -> None:
+        """The job's task is over: its slot is free."""
+        self.slots.release(job_id)
+        self._runs.pop(job_id, None)
 
     def claim(self, job: Job) -> Claim:
         """What the job asks for when it wants to run."""
@@ -117,7 +127,7 @@ class Steps:
     async def _queued(self, job: Job) -> Next:
         await self.slots.acquire(job["id"], self.claim(job))
         jobscript.tell_address(self._tenant, job)
-        run = run_of(self._tenant, job["id"])
+        run = self.run(job["id"])
         with trio.CancelScope(shield=True):  # a runner that starts is waited for, so that a stop finds it
             await run.start(jobscript.spec(self._tenant, job))
         if not run.asked_for:
@@ -139,7 +149,7 @@ class Steps:
 
     async def processes_gone(self, job_id: str) -> Mapping[str, Any] | None:
         """Wait until nothing of the job runs any more. How its script ended, if its runner lived to tell."""
-        run = run_of(self._tenant, job_id)
+        run = self.run(job_id)
         ended = await run.wait()
         if ended is None and run.asked_for:
             await trio.to_thread.run_sync(sweep, job_id)
@@ -154,7 +164,7 @@ class Steps:
 
     def _what_went_wrong(self, job: Job) -> str | None:
         """Why a script that has ended is a failure; None for one that ended well."""
-        ended = run_of(self._tenant, job["id"]).ended or {}
+        ended = self.run(job["id"]).ended or {}
         match ended.get("why"):
             case "limit":
                 return f"Job exceeded its maxRunTime of {job['maxRunTime']} and was ended"

@@ -111,6 +111,17 @@ async def test_its_process_holds_no_file_and_no_socket_of_the_tenant(shop: Shop)
     assert {int(number) for number in (await shop.output(job["id"], "own")).split()} <= {0, 1, 2, 255}
 
 
+async def test_no_process_is_left_behind(shop: Shop) -> None:
+    def children() -> list[str]:
+        """Those of this process, which is the tenant's too: dead ones that nobody reaped among them."""
+        lines = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
+        return [state for state, parent, *_ in lines if int(parent) == os.getpid()]
+
+    before = children()
+    await shop.ran(await shop.app("setsid sleep 100 & true"))
+    assert children() == before
+
+
 async def test_its_name_may_be_odd(shop: Shop) -> None:
     app = await shop.app("echo ${AGAVE_JOB_NAME}")
     odd = ["作业", "???", "-", "x" * 64, "a/b", 'it\'s "here"', "$(touch /tmp/no)", "über + 1_2"]
