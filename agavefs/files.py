@@ -92,7 +92,7 @@ class Files:
         self._spools.take(spool)
         try:
             if flags & os.O_TRUNC and (spool.size or spool.writing):
-                await handle.truncate(0)
+                await handle.empty()
                 self._written(inode, spool)
                 keep = False
         except BaseException:

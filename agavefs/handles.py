@@ -114,6 +114,12 @@ class SpoolHandle:
         await self.change(min(size, self.spool.size))
         self.spool.truncate(size)
 
+    async def empty(self) -> None:
+        """Cut it to nothing, as opening it anew does. That alone is not sent by the first close: a shell that redirects
+        closes a descriptor before anything is written."""
+        await self.truncate(0)
+        self.wrote = False
+
     async def change(self, needed: int) -> None:
         """Make ready for a change that leaves the first `needed` bytes as they are."""
         if not self.writable:

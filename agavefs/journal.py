@@ -268,9 +268,9 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> int:
-    """When a process began, in ticks since boot; 0 if there is none."""
+    """When a process began, in ticks since boot; 0 if there is none, or one that has ended and is not reaped."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
-    return int(stat.rpartition(")")[2].split()[19])
+    return 0 if state in "ZX" else int(fields[18])

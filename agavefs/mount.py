@@ -103,7 +103,7 @@ async def _serve(
     with _mounted(kernel, options, workspace.agave.url), options.places.registered(card):
         nursery.start_soon(_end_on_signal, options.mountpoint, writeback)
         if not options.read_only:
-            nursery.start_soon(writeback.recover, lambda system: SystemStorage(workspace.agave, system))
+            await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         nursery.start_soon(_warm, looks)
         _log.info("%s is mounted on %s", account_of(card), options.mountpoint)
         ready()

@@ -320,6 +320,9 @@ class Writeback:
             return spool.remote
         name = f"{spool.remote.name}~conflict-{socket.gethostname()}-{time.strftime('%Y%m%dT%H%M%S')}"
         _log.warning("%s was changed by others meanwhile: ours goes to %s beside it", spool.remote.uri, name)
+        if owed.temporary is not None:
+            row = await self.hide(spool.remote, owed.temporary)
+            self.remove_hidden(row, spool.storage, owed.temporary)
         spool.remote, owed.recovered = spool.remote.parent / name, False
         await self.rebase(spool, None)
         return spool.remote

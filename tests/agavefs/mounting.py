@@ -83,11 +83,14 @@ class Mount:
 
     async def kill(self) -> None:
         """As a crash does it: no word to anybody."""
-        os.kill(self.pid, signal.SIGKILL)
+        process = os.pidfd_open(self.pid)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            with trio.fail_after(LONG):
+                await trio.lowlevel.wait_readable(process)
+        finally:
+            os.close(process)
         await self.run("fusermount3", "-u", "-z", self.path)
-        with trio.fail_after(LONG):
-            while await trio.Path(f"/proc/{self.pid}").exists():  # no child of ours: nothing to wait on
-                await trio.sleep(0.01)
 
     async def status(self) -> str:
         return await (self.path / ".agavefs/status").read_text()
