@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -114,8 +115,12 @@ async def test_its_process_holds_no_file_and_no_socket_of_the_tenant(shop: Shop)
 async def test_no_process_is_left_behind(shop: Shop) -> None:
     def children() -> list[str]:
         """Those of this process, which is the tenant's too: dead ones that nobody reaped among them."""
-        lines = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
-        return [state for state, parent, *_ in lines if int(parent) == os.getpid()]
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # others come and go
+                state, parent, *_ = path.read_text().rpartition(")")[2].split()
+                found += [state] if int(parent) == os.getpid() else []
+        return found
 
     before = children()
     await shop.ran(await shop.app("setsid sleep 100 & true"))
@@ -489,3 +494,16 @@ async def test_a_wrapper_reports_events_and_its_own_failure(shop: Shop) -> None:
         url = f"/jobs/v2/trigger/job/{job['id']}/token/wrong/status/HEARTBEAT"
         assert (await http.get(url)).status_code == 403
         assert (await http.get(url.replace(job["id"], "nothing"))).status_code == 404
+
+
+async def test_a_job_that_failed_by_its_own_word_is_still_ended_with_a_delete(shop: Shop) -> None:
+    job = await shop.submit(await shop.app("${AGAVE_JOB_CALLBACK_FAILURE}; echo $$ > begun; exec sleep 100"))
+    assert (await shop.ended(job["id"]))["status"] == "FAILED"
+    begun = work(shop, job) / "begun"
+    with trio.fail_after(10):
+        while not (begun.exists() and begun.read_text().strip()):
+            await trio.sleep(0.01)
+    script = Path(f"/proc/{begun.read_text().strip()}")
+    assert script.exists()
+    assert (await shop.http.delete(f"/jobs/v2/{job['id']}")).status_code == 200
+    assert not script.exists()
