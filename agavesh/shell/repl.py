@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application, get_app, run_in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
@@ -65,8 +66,9 @@ class _Prompt:
         self.here, self.runner = here, runner
         self.loop = runner.get_loop()
         self.engine = Engine(here, self.ask)
+        self.history = _AccountHistory(here, lambda: self.engine.tried)
         self.session: PromptSession[str] = PromptSession(
-            history=ThreadedHistory(_AccountHistory(here, lambda: self.engine.tried)),
+            history=ThreadedHistory(self.history),
             completer=_Remote(here, lambda: self.engine),
             complete_while_typing=False,
             lexer=_Colours(here),
@@ -78,7 +80,7 @@ class _Prompt:
             style=_STYLE,
             include_default_pygments_style=False,
         )
-        self.notices = _Notices(self.loop, self.session)
+        self.notices = _Notices(self.loop)
 
     def run(self) -> int:
         here = self.here
@@ -101,16 +103,13 @@ class _Prompt:
         finally:
             here.console.hold = lambda text: False
             self.engine.close()
+            self.history.write()
             signal.signal(signal.SIGINT, before)
 
     def _read(self) -> str:
         editing = EditingMode.VI if self.here.settings["editing"] == "vi" else EditingMode.EMACS
         self.session.editing_mode = editing
-        self.notices.open()
-        try:
-            return self.loop.run_until_complete(self.session.prompt_async(self._message, handle_sigint=False))
-        finally:
-            self.notices.close()
+        return self._prompted(self.session, self._message)
 
     def _message(self) -> StyleAndTextTuples:
         where = printable(self.here.cwd)
@@ -138,6 +137,9 @@ class _Prompt:
             self._broken(group)
         except Exception as error:  # noqa: BLE001  the prompt outlives a fault of a command; it is told in full
             self._broken(error)
+        finally:
+            if self.engine.tried.is_set():
+                self.history.write()
 
     def _broken(self, error: BaseException) -> None:
         """Tell of a fault of ours; if it took the engine with it, begin with a new one."""
@@ -155,10 +157,14 @@ class _Prompt:
 
     def ask(self, question: str, secret: bool) -> str:
         """Put a question; called in the main thread, while a command waits for the answer."""
-        asking: PromptSession[str] = PromptSession()
-        return self.loop.run_until_complete(
-            asking.prompt_async(printable(question), is_password=secret, handle_sigint=False)
-        )
+        return self._prompted(PromptSession(), printable(question), is_password=secret)
+
+    def _prompted(self, session: PromptSession[str], message: Any, **how: Any) -> str:
+        self.notices.open(session.app)
+        try:
+            return self.loop.run_until_complete(session.prompt_async(message, handle_sigint=False, **how))
+        finally:
+            self.notices.close()
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
@@ -171,37 +177,35 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 class _Notices:
     """What is said while the prompt stands: from any thread, shown above the prompt by its own loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, session: PromptSession[str]) -> None:
-        self._loop, self._session = loop, session
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._lock = threading.Lock()
         self._texts: list[str] = []
-        self._standing = False
+        self._app: Application[str] | None = None
 
-    def open(self) -> None:
-        """The prompt stands from now on."""
+    def open(self, app: Application[str]) -> None:
+        """A prompt stands from now on."""
         with self._lock:
-            self._standing = True
+            self._app = app
 
     def close(self) -> None:
         """It does no longer: what was not shown yet is shown now."""
         with self._lock:
-            self._standing = False
+            self._app = None
         self._drain()
 
     def take(self, text: str) -> bool:
-        """Take a text, if the prompt stands."""
+        """Take a text, if a prompt stands."""
         with self._lock:
-            if not self._standing:
+            if self._app is None:
                 return False
             self._texts.append(text)
         self._loop.call_soon_threadsafe(self._show)
         return True
 
     def _show(self) -> None:
-        app = self._session.app
-        if app.is_running and not app.is_done:
-            from prompt_toolkit.application import run_in_terminal
-
+        app = self._app
+        if app is not None and app.is_running and not app.is_done:
             self._showing = asyncio.ensure_future(run_in_terminal(self._drain))
 
     def _drain(self) -> None:
@@ -236,8 +240,6 @@ class _Remote(Completer):
                 yield completion
 
     async def _asked(self, text: str) -> complete.Answer | None:
-        from prompt_toolkit.application import get_app
-
         buffer = get_app().current_buffer
         changed = asyncio.Event()
 
@@ -338,6 +340,7 @@ class _AccountHistory(History):
     def __init__(self, here: Session, opened: Callable[[], threading.Event]) -> None:
         super().__init__()
         self._here, self._opened = here, opened
+        self._unwritten: list[str] = []  # whose lines they are is not known yet
 
     @property
     def _file(self) -> Path:
@@ -358,13 +361,21 @@ class _AccountHistory(History):
 
     def store_string(self, string: str) -> None:
         """Keep a line."""
-        if not string.strip() or string.startswith(" "):
+        if string.strip() and not string.startswith(" "):
+            self._unwritten.append(_packed(string))
+        if self._opened().is_set():
+            self.write()
+
+    def write(self) -> None:
+        """Write the lines that are not written yet."""
+        lines, self._unwritten = self._unwritten, []
+        if not lines:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(_packed(string).encode("utf-8", "surrogateescape") + b"\n")
+                file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
         except OSError as error:
             self._here.console.note(f"agavesh: the line is not kept in the history: {error.strerror}")
 

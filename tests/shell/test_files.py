@@ -16,8 +16,8 @@ ALICE = "/systems/data.demo/alice"
 
 # what is hard about names: for languages, for URLs, for terminals
 NAMES = [
-    "with blank", " leading", "#hash", "100%", "%41", "what?", "star*", "[x]", 'double "quotes"', "it's", "$HOME", "`tick`",
-    "new\nline", "tab\t", "-rf", "~", "...", "a;b", "a&b|c<d>", "é", "é", "日本", "\x1b[31mred", "n" * 255,
+    "with blank", " leading", "#hash", "100%", "%41", "what?", "star*", "[x]", 'double "quotes"', "it's", "$HOME",
+    "`tick`", "new\nline", "tab\t", "-rf", "~", "...", "a;b", "a&b|c<d>", "é", "é", "日本", "\x1b[31mred", "n" * 255,
 ]  # fmt: skip
 
 
