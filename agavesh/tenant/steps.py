@@ -121,7 +121,7 @@ class Steps:
         return Next("SUBMITTING", "Preparing job for submission")
 
     async def _submitting(self, job: Job) -> Next:
-        await trio.to_thread.run_sync(jobscript.write_script, self._tenant, job)
+        jobscript.write_script(self._tenant, job)
         return Next("QUEUED", "Job successfully placed into queue")
 
     async def _queued(self, job: Job) -> Next:
