@@ -13,10 +13,12 @@ import trio
 
 from agavesh.tenant import demo, server
 from agavesh.tenant.auth import LIFETIME
+from agavesh.tenant.store import OtherVersion
 
 UNAVAILABLE = 69  # the exit codes of sysexits.h
 CANNOT_CREATE = 73
 IN_USE = 75
+MISCONFIGURED = 78
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     except server.AlreadyServed as problem:
         sys.stderr.write(f"{problem}\n")
         return IN_USE
+    except OtherVersion as problem:
+        sys.stderr.write(f"{problem}: serve another folder, or remove this one\n")
+        return MISCONFIGURED
     except OSError as problem:
         sys.stderr.write(f"cannot serve: {problem}\n")
         return UNAVAILABLE if problem.filename is None else CANNOT_CREATE

@@ -73,6 +73,9 @@ class Auth:
     def __init__(self, store: Store, *, lifetime: float = LIFETIME) -> None:
         self._store = store
         self.lifetime = lifetime
+        self._admin = {
+            name: bool(admin) for name, admin in store.sql("select username, admin from users order by rowid")
+        }
 
     # users -----------------------------------------------------------------------------------------------------------
 
@@ -83,16 +86,17 @@ class Auth:
                 "insert or replace into users values (?, ?, ?)", username, hash_password(password), int(admin)
             )
             self._store.put("profile", username, {"username": username, **profile}, owner=username)
+        self._admin[username] = admin
 
     def exists(self, username: str) -> bool:
-        return bool(self._store.sql("select 1 from users where username = ?", username))
+        return username in self._admin
 
     def is_admin(self, username: str) -> bool:
         """Whether the user administers the tenant."""
-        return bool(self._store.sql("select 1 from users where username = ? and admin", username))
+        return self._admin.get(username, False)
 
     def usernames(self) -> list[str]:
-        return [name for (name,) in self._store.sql("select username from users order by rowid")]
+        return list(self._admin)
 
     async def check_password(self, username: str, password: str) -> str:
         """The user's name if the password is theirs, else Denied."""

@@ -23,7 +23,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.typing import Framework
 
-from agavesh.tenant import demo, handlers
+from agavesh.tenant import demo, handlers, store
 from agavesh.tenant.app import App
 from agavesh.tenant.auth import LIFETIME
 from agavesh.tenant.state import Tenant, write_private
@@ -51,8 +51,9 @@ async def running(
     faults_by_http: bool = False,
     grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
-    """A tenant that serves `root` while the block runs. A fresh folder is seeded first. Raises AlreadyServed."""
+    """A tenant that serves `root`, seeded if it is fresh, while the block runs. Raises AlreadyServed, OtherVersion."""
     with _alone(root), contextlib.ExitStack() as at_last:
+        store.check(root / "tenant.db")
         listener = at_last.enter_context(_listener(host, port, root))
         async with trio.open_nursery() as nursery:
             tenant = Tenant(root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http)

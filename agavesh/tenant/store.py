@@ -54,7 +54,24 @@ create table if not exists credentials (
     primary key (system, internal, kind));
 """
 
+VERSION = 1  # of the tables: a file with others is refused rather than misread
+
 Record = dict[str, Any]
+
+
+class OtherVersion(Exception):
+    """The file was written by a program with other tables."""
+
+
+def check(path: Path) -> None:
+    """Raise OtherVersion if there is a file at `path` that `Store` would misread."""
+    if not path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (found,) = db.execute("pragma user_version").fetchone()
+        tables = db.execute("select count(*) from sqlite_master").fetchone()[0]
+    if tables and found != VERSION:
+        raise OtherVersion(f"{path} is of version {found}, and this program reads version {VERSION}")
 
 
 class Store:
@@ -69,6 +86,7 @@ class Store:
         self._db.execute("pragma synchronous = normal")
         self._db.execute("pragma wal_autocheckpoint = 0")  # a commit must not wait for the disk: see `checkpoint`
         self._db.executescript(TABLES)
+        self._db.execute(f"pragma user_version = {VERSION}")
         self._kept: cachetools.LRUCache[tuple[str, str], Record] = cachetools.LRUCache(4096)
 
     def checkpoint(self) -> None:

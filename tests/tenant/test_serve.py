@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import ssl
 import stat
 import subprocess
@@ -123,6 +125,16 @@ async def test_only_one_serves_a_folder(serve):
     second = await trio.run_process(command, check=False, capture_stderr=True)
     assert (second.returncode, b"another process serves" in second.stderr) == (75, True)
     assert (program.root / "tenant.json").exists()
+
+
+async def test_records_of_another_version_are_not_misread(serve):
+    program = await serve()
+    await program.end()
+    with contextlib.closing(sqlite3.connect(program.root / "tenant.db")) as db:
+        db.execute("pragma user_version = 99")
+    command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(program.root)]
+    second = await trio.run_process(command, check=False, capture_stderr=True)
+    assert (second.returncode, b"is of version 99" in second.stderr) == (78, True)
 
 
 async def test_tls_shows_a_certificate_that_its_own_authority_made(serve):
