@@ -34,6 +34,7 @@ from agavesh.client.errors import (
 )
 
 LONGEST: Final = 400  # characters of a server's message that a person is shown
+MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError)  # what msgspec raises for bytes that are no JSON
 SIGN_IN: Final = 'run "agavesh login"'
 
 
@@ -68,7 +69,7 @@ def result(operation: Operation, what: str, body: bytes) -> Any:
         return _nothing(operation, what)
     try:
         envelope = _envelope.decode(body)
-    except msgspec.DecodeError as reason:
+    except MALFORMED as reason:
         raise _unreadable(what, body, reason) from None
     if envelope.status == "error":
         raise BadAnswer(f"{what}: the answer is both a success and an error: {_said(envelope.message)}")
@@ -139,7 +140,7 @@ def refusal(status: int, body: bytes) -> Refusal:
 def _as_fault(status: int, body: bytes) -> Refusal | None:
     try:
         fault = _fault.decode(body).fault
-    except msgspec.DecodeError:
+    except MALFORMED:
         return None
     words = dict.fromkeys(filter(None, (fault.message.strip(), fault.description.strip())))
     return Refusal(status, "gateway", str(fault.code), _said(". ".join(words)))
@@ -148,7 +149,7 @@ def _as_fault(status: int, body: bytes) -> Refusal | None:
 def _as_envelope(status: int, body: bytes) -> Refusal | None:
     try:
         envelope = _envelope.decode(body)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return None
     if not envelope.status and envelope.message is None:
         return None
@@ -163,7 +164,7 @@ class _OAuth(msgspec.Struct):
 def _as_oauth(status: int, body: bytes) -> Refusal | None:
     try:
         error = msgspec.json.decode(body, type=_OAuth)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return None
     words = f"{error.error}: {error.error_description}" if error.error_description else error.error
     return Refusal(status, "oauth", error.error, _said(words))

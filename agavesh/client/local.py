@@ -117,7 +117,7 @@ def read_card(root: Path) -> Card:
             raise Untrusted(f"{path} is open to other users", hint="its owner should be you, its mode 0600")
         try:
             return msgspec.json.decode(file.read(), type=Card)
-        except msgspec.DecodeError as reason:
+        except MALFORMED as reason:
             raise Untrusted(f"{path} is damaged: {reason}", hint="stop the tenant and remove the file") from reason
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import os
@@ -14,6 +15,7 @@ import trio
 from agavesh.client import Agave, errors
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.pool import MOST
+from tests.client.wire import Seen, answer, peer
 
 TASKS = 24
 
@@ -99,3 +101,32 @@ async def test_many_tasks_in_much_trouble(tenant: Any, accounts: Accounts, round
     gc.collect()
     assert sum(done.values()) == rounds * TASKS
     assert done["right"] > done["wrong"] / 4
+
+
+@pytest.mark.parametrize("rounds", [60, pytest.param(5000, marks=pytest.mark.soak)])
+async def test_garbled_answers_are_errors_of_ours_or_still_make_sense(rounds: int) -> None:
+    dice = random.Random(11)
+    good = answer(200, b'{"status":"success","result":[{"id":"S","name":"n","type":"STORAGE","_links":{}}]}')
+
+    def script(seen: Seen) -> bytes:
+        said = bytearray(good)
+        for _ in range(dice.randrange(1, 4)):
+            at = dice.randrange(len(said))
+            match dice.randrange(4):
+                case 0:
+                    said[at] = dice.randrange(256)
+                case 1:
+                    del said[at : at + dice.randrange(1, 20)]
+                case 2:
+                    said[at:at] = dice.randbytes(dice.randrange(1, 20))
+                case 3:
+                    said[at:at] = said[: dice.randrange(len(said))]
+        return bytes(said)
+
+    async with peer(script) as there, Agave(there.url, token="t", deadline=1) as agave:
+        for _ in range(rounds):
+            with contextlib.suppress(errors.AgaveError):
+                await agave.jobs.submit(body={})  # unsafe, so that it is asked once
+            with contextlib.suppress(errors.AgaveError):
+                await agave.raw("POST", "/x")
+    gc.collect()
