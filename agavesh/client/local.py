@@ -30,6 +30,7 @@ from platformdirs import user_state_path
 
 import agavesh
 from agavesh.client.accounts import Account, Accounts, find_account
+from agavesh.client.answers import MALFORMED
 from agavesh.client.client import Agave
 from agavesh.client.errors import AgaveError, Unreachable, Untrusted
 

@@ -109,6 +109,14 @@ async def test_a_card_that_others_may_read_is_not_trusted(root: Path, mode: int)
         await local_account(root)
 
 
+@pytest.mark.parametrize("held", [b"{", b"[]", b'{"url": "\xff"}'])
+async def test_a_damaged_card_is_said(tmp_path: Path, held: bytes) -> None:
+    (tmp_path / "tenant.json").write_bytes(held)
+    (tmp_path / "tenant.json").chmod(0o600)
+    with pytest.raises(errors.Untrusted, match="is damaged"):
+        await local_account(tmp_path)
+
+
 async def test_the_tenant_lives_in_the_state_folder_under_this_hosts_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/somewhere/state")
     assert local_root().parts[:4] == ("/", "somewhere", "state", "agavesh")
