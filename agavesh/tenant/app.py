@@ -139,9 +139,9 @@ class App:
             else:
                 endpoint, values = found
                 faults = self.tenant.faults.of(endpoint.name)
+                outward = self.tenant.faults.after(faults, noting) if faults else noting
                 early = await self.tenant.faults.before(faults, accept) if faults else None
                 response = early or await self._ask(endpoint, values, request, query, accept)
-                outward = self.tenant.faults.after(faults, noting) if faults else noting
         except Refusal as refusal:
             response = envelope.refused(refusal, query)
         except Unreadable as problem:

@@ -77,9 +77,9 @@ def _relocate(ctx: Context, place: Place, target: Place, event: str, message: st
         raise Refusal(400, f"{place.path} cannot go into itself")
     if not target.disk.is_dir(parent_of(target.path)):
         raise Refusal(404, f"{parent_of(target.path)} does not exist")
-    Path(place.disk.at(place.path, follow=False)).rename(target.disk.at(target.path, follow=False))
-    with ctx.store.together():
+    with ctx.store.together():  # the records move with the bytes, or neither
         files.moved(place, target)
+        Path(place.disk.at(place.path, follow=False)).rename(target.disk.at(target.path, follow=False))
         uuid = files.record(target, ctx.user)
         ctx.store.event(uuid, event, f"Moved from {place.path} to {target.path}", by=ctx.user)
     return Answer(logical(ctx, target, uuid), message=message)

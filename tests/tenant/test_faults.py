@@ -84,6 +84,11 @@ async def test_malformed_json_is_none_and_has_its_length(tenant, http):
     assert len(answer.content) == int(answer.headers["content-length"])
     with pytest.raises(msgspec.DecodeError):
         msgspec.json.decode(answer.content)
+    with tenant.faults.malforming("systems.get"):  # a refusal too
+        answer = await http.get(f"{LIST}nowhere")
+    assert answer.status_code == 404
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(answer.content)
 
 
 async def test_faults_over_http_are_closed_unless_serve_was_asked(tenant):
