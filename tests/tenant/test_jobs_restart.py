@@ -140,12 +140,13 @@ async def test_a_job_can_be_stopped_by_the_next_tenant(served: Served) -> None:
     assert not Path(f"/proc/{job['localId']}").exists()
 
 
-async def test_jobs_survive_a_tenant_that_is_killed_again_and_again(served: Served) -> None:
+@pytest.mark.parametrize("rounds", [4, pytest.param(300, marks=pytest.mark.soak)])
+async def test_jobs_survive_a_tenant_that_is_killed_again_and_again(served: Served, rounds: int) -> None:
     """Each kill meets jobs in other stages; in the end each has run once, and all are archived."""
     jobs: list[dict] = []
-    chance = random.Random(20260)
+    chance = random.Random(rounds)
     served.path("data.demo", "/alice/in.txt").write_text("input\n")
-    for round in range(4):
+    for round in range(rounds):
         async with served.http() as http:
             shop = Shop(served, http)
             app = await shop.app("cat ${text} >> $HOME/../../count; sleep 0.05; echo done > done.txt",
