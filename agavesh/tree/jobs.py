@@ -20,7 +20,7 @@ from agavesh.tree.storage import StorageDirectory
 FINAL = frozenset({"FINISHED", "FAILED", "STOPPED", "KILLED"})
 LATEST = "latest"
 NEWEST = 250  # jobs that are listed; older ones open by their id
-_LIST_FRESH = 10.0  # seconds
+_LIST_FRESH = 2.0  # seconds: a job that was just submitted is looked for at once
 _JOB_FRESH = 2.0  # seconds that a job which has not ended is believed
 _ENDED_FRESH = 300.0  # seconds: what a job has left changes no more, but may be deleted
 _FOLDER = READ | EXECUTE
@@ -44,9 +44,17 @@ class Jobs(Directory):
         async for page in self.agave.pages(self.agave.jobs.list, limit=NEWEST, filter="*"):
             jobs = decode_page(page.json, Job)
             found.update((job.id, _kept(job)) for job in jobs)
+            self._ended(jobs)
             if len(found) >= NEWEST:
                 break
         return found
+
+    def _ended(self, jobs: list[Job]) -> None:
+        """What was listed while a job still wrote is not what it has left."""
+        before = self.listings.peek(self.path) or {}
+        for job in jobs:
+            if job.status in FINAL and job.id in before and before[job.id].status not in FINAL:
+                self.listings.forget(f"{self.path}/{job.id}/outputs", below=True)
 
     async def scan(self) -> AsyncIterator[Node]:
         jobs = list((await self.records()).values())
