@@ -126,6 +126,8 @@ def _no_way(mountpoint: Path) -> str | None:
     """Why nothing can be mounted there, if so."""
     if not Path("/dev/fuse").exists():
         return "there is no /dev/fuse here: in a container it must be passed in (--device /dev/fuse)"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "you may not open /dev/fuse: have root do `chmod 666 /dev/fuse`, as udev does where it runs"
     if os.getuid() != 0 and shutil.which("fusermount3") is None:
         return "there is no fusermount3 here, which mounts for ordinary users: apt install fuse3"
     try:

@@ -27,7 +27,7 @@ from agavesh.tree.systems import HOME, SystemRoot
 
 _VALID = 5.0  # seconds that the kernel may keep a name or attributes at most
 _OWN_VALID = 1.0  # the same for what is written here: the kernel does the writing, and knows
-_FIXED_FRESH = 2.0  # seconds: what is no storage comes from listings that know their own age
+_FIXED_FRESH = 2.0  # seconds: the tree's own listings know for how long jobs, systems and the like are believed
 _NEGATIVE = 1.0  # seconds that a name which one request did not find is not asked for again
 _LISTED_NEXT = 30.0  # seconds in which a second look into a folder is the one that lists it
 
@@ -172,7 +172,9 @@ class Looks:
     def trust(self, inode: Inode) -> float:
         """For how many seconds what we were told of an inode is believed."""
         node = inode.node if inode.fixed is None else None
-        return node.fresh if isinstance(node, StorageNode) else _FIXED_FRESH
+        if not isinstance(node, StorageNode) or isinstance(node.storage, JobStorage):
+            return _FIXED_FRESH
+        return node.fresh
 
     def negative(self, number: int) -> float:
         """For how many seconds the kernel may believe that a name is not in that folder."""

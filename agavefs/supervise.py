@@ -53,8 +53,10 @@ def _listen(
         if word.notice:
             say(word.notice)
         if word.error:
-            say(word.error)
             child.wait()
+            say(word.error)
+            for line in _said_by_fuse(log):
+                say(line)
             return word.status
         if word.ready:
             # the kernel has it; that it answers is seen by asking
@@ -64,6 +66,12 @@ def _listen(
     child.wait()
     say(f"the mount ended before it answered; its log is {log}")
     return EX_SOFTWARE
+
+
+def _said_by_fuse(log: Path) -> list[str]:
+    """What libfuse and fusermount3 have said at the end: they write to standard error, not to who called them."""
+    lines = log.read_text(errors="replace").splitlines()[-5:]
+    return [line for line in lines if line.startswith(("fuse", "mount"))]
 
 
 def tell(fd: int, word: Word) -> None:

@@ -31,6 +31,7 @@ class Mount:
         self.path = trio.Path(folder / "mnt")
         self.home = self.path / "systems/data.demo/alice"
         self.arguments = list(arguments)
+        self.prefix: tuple[str, ...] = ()  # before each program, if others run them than who runs the tests
         self.trouble_expected = False  # a test that makes the mount say an ERROR says so
         (folder / "mnt").mkdir(parents=True, exist_ok=True)
         unwanted = ("AGAVE", "XDG_", "PYTHON")
@@ -53,6 +54,7 @@ class Mount:
     async def run(self, *words: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Run any program; its output as text. It has to end in time."""
         options = {"check": False, "capture_stdout": True, "capture_stderr": True, "env": self.environ} | options
+        words = (*self.prefix, *words)
         with trio.fail_after(LONG):
             done = await trio.run_process([os.fspath(word) for word in words], **options)
         out, err = (None if text is None else text.decode() for text in (done.stdout, done.stderr))

@@ -1,0 +1,208 @@
+"""The command: what it mounts, for whom, and what it says when it can't."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from agavefs import cli
+from tests.agavefs.mounting import Mount
+from tests.conftest import Tenant
+
+SOON = "metadata=1,read=1,progress=1"
+
+
+async def test_a_mount_answers_when_the_command_returns_and_is_gone_after_umount(mount: Mount) -> None:
+    assert await mount.path.is_mount()
+    told = await mount.agavefs("status")
+    assert str(mount.path) in told.stdout
+    assert f"alice@{mount.tenant.url}" in told.stdout
+    pid = mount.pid
+    assert (await mount.umount()).returncode == 0
+    assert not await mount.path.is_mount()
+    assert not await trio.Path(f"/proc/{pid}/exe").exists()
+    assert (await mount.agavefs("status")).stdout == ""
+    assert (await mount.umount()).returncode == cli.EX_OSERR
+
+
+async def test_what_keeps_a_mount_from_starting_is_told(mount: Mount) -> None:
+    again = await mount.agavefs("mount", mount.path)
+    assert (again.returncode, "already" in again.stderr) == (cli.EX_OSERR, True)
+    nowhere = await mount.agavefs("mount", mount.folder / "nowhere")
+    assert (nowhere.returncode, "No such file" in nowhere.stderr) == (cli.EX_OSERR, True)
+    wrong = await mount.agavefs("mount", "--no-such-option", mount.folder)
+    assert wrong.returncode == cli.EX_USAGE
+
+
+async def test_a_busy_mount_stays(mount: Mount) -> None:
+    async with await (mount.path / "apps/wordcount-1.0/app.json").open():
+        done = await mount.umount()
+        assert (done.returncode, "busy" in done.stderr) == (cli.EX_OSERR, True)
+        assert await mount.path.is_mount()
+
+
+@pytest.mark.mount("-o", "ro,nosuid,_netdev,x-systemd.automount", "-o", "wonderful")
+async def test_options_of_mount_are_taken(mount: Mount) -> None:
+    with pytest.raises(OSError) as told:
+        await (mount.home / "f").touch()
+    assert told.value.errno == errno.EROFS
+    mounts = await trio.Path("/proc/self/mounts").read_text()
+    (line,) = [line for line in mounts.splitlines() if str(mount.path) in line]
+    assert "fuse.agavefs ro,nosuid" in line
+
+
+async def test_sigterm_sends_what_is_sealed_and_unmounts(mount: Mount) -> None:
+    await mount.sh("touch f")
+    process = os.pidfd_open(mount.pid)
+    os.kill(mount.pid, signal.SIGTERM)
+    with trio.fail_after(30):
+        await trio.lowlevel.wait_readable(process)
+    os.close(process)
+    assert not await mount.path.is_mount()
+    assert mount.tenant.bytes("data.demo", "/alice/f") == b""
+
+
+async def test_sigterm_ends_a_busy_mount_too(mount: Mount) -> None:
+    file = await trio.to_thread.run_sync((Path(mount.home) / "f").open, "wb")
+    process = os.pidfd_open(mount.pid)
+    os.kill(mount.pid, signal.SIGTERM)
+    with trio.fail_after(30):
+        await trio.lowlevel.wait_readable(process)
+    os.close(process)
+    assert not await mount.path.is_mount()
+    with pytest.raises(OSError):
+        file.close()
+
+
+async def test_a_mount_that_was_killed_makes_room_for_the_next(mount: Mount) -> None:
+    pid = mount.pid
+    process = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    await trio.lowlevel.wait_readable(process)
+    os.close(process)
+    with pytest.raises(OSError) as told:
+        await mount.path.stat()
+    assert told.value.errno == errno.ENOTCONN
+    await mount.start()
+    assert await (mount.path / "systems").is_dir()
+
+
+async def test_control_tells_of_the_mount_and_is_not_listed(mount: Mount) -> None:
+    assert ".agavefs" not in [path.name for path in await mount.path.iterdir()]
+    assert f"account     alice@{mount.tenant.url}" in await mount.status()
+    assert await (mount.path / ".agavefs/errors").read_text() == ""
+
+
+@pytest.mark.mount(AGAVEFS_DEADLINES=SOON)
+async def test_a_platform_that_does_not_answer_holds_a_program_for_its_deadline_only(mount: Mount) -> None:
+    await mount.sh("echo old > f; echo large > g; echo h > h; touch -d 2001-01-01 f")
+    await mount.umount()
+    await mount.start()
+    with mount.tenant.faults.slow("*"):
+        for act in (
+            mount.home.stat,
+            lambda: trio.to_thread.run_sync(os.listdir, str(mount.path / "systems/data.demo")),
+            (mount.path / "jobs/latest").readlink,
+        ):
+            with pytest.raises(TimeoutError):
+                await act()
+    assert await mount.sh("cat f") == "old\n"
+    with mount.tenant.faults.slow("files.download"), pytest.raises(TimeoutError):
+        await (mount.home / "g").read_bytes()
+    with mount.tenant.faults.slow("files.importData"), pytest.raises(TimeoutError):
+        await (mount.home / "new").write_bytes(b"x")
+    with mount.tenant.faults.slow("files.download"), pytest.raises(TimeoutError):
+        await trio.to_thread.run_sync(os.truncate, str(mount.home / "h"), 1)
+    assert "no answer from the platform" in await (mount.path / ".agavefs/errors").read_text()
+    assert await mount.sh("cat g") == "large\n"
+
+
+async def test_errors_of_the_platform_are_told_as_what_they_are(mount: Mount) -> None:
+    await mount.sh("echo x > f")
+    await mount.umount()
+    await mount.start()
+    faults = mount.tenant.faults
+    await mount.home.stat()
+    for fault, number in (
+        (faults.refusing("files.list", status=403), errno.EACCES),
+        (faults.malforming("files.list"), errno.EIO),
+        (faults.html("files.list", status=500), errno.EIO),
+    ):
+        with fault, pytest.raises(OSError) as told:
+            await trio.to_thread.run_sync(os.listdir, str(mount.home))
+        assert told.value.errno == number
+    assert await mount.sh("ls") == "f\n"
+
+
+async def test_expired_tokens_are_renewed_without_a_word(mount: Mount) -> None:
+    await mount.sh("echo one > f")
+    mount.tenant.faults.expire_tokens()
+    assert await mount.sh("echo two > g; cat f; ls") == "one\nf\ng\n"
+
+
+def test_without_pyfuse3_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "pyfuse3.py").write_text("raise ImportError")
+    done = subprocess.run(
+        [sys.executable, "-m", "agavefs", "mount", str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == cli.EX_UNAVAILABLE
+    assert "pip install 'agavesh[mount]'" in done.stderr
+    assert "apt install libfuse3-dev fuse3 pkg-config gcc" in done.stderr
+
+
+def test_mounting_loads_no_shell_and_no_tenant() -> None:
+    program = "import sys, agavefs.mount; print(*[m for m in sys.modules if m.startswith(('prompt_toolkit', 'starlette', 'hypercorn', 'agavesh.tenant', 'agavesh.shell'))])"  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+async def test_an_ordinary_user_mounts_and_works(tenant: Tenant, ordinary_user: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # pytest's folders are closed to others
+        mount = Mount(tenant, Path(place) / "user")
+        subprocess.run(["chown", "-R", ordinary_user, place], check=True)
+        # the interpreter may stand in root's home: read there, and nothing more
+        mount.prefix = ("setpriv", f"--reuid={ordinary_user}", "--regid=nogroup", "--clear-groups")
+        mount.prefix += ("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search", "--")
+        await mount.start()
+        try:
+            assert (await mount.run("stat", "-f", "-c", "%T", mount.path)).stdout == "fuseblk\n"
+            line = ["sh", "-c", 'cd "$1" && echo mine > f && cat f && stat -c %U f && id -un', "sh", mount.home]
+            assert (await mount.run(*line)).stdout == f"mine\n{ordinary_user}\n{ordinary_user}\n"
+            with pytest.raises(PermissionError):
+                await mount.home.stat()  # nobody else's, not even root's
+        finally:
+            done = await mount.umount()
+        assert done.returncode == 0, done.stderr
+        assert tenant.bytes("data.demo", "/alice/f") == b"mine\n"
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[str]:
+    """A user who is nobody special, on a machine where such users may mount."""
+    if os.getuid() != 0 or shutil.which("useradd") is None or shutil.which("setpriv") is None:
+        pytest.skip("only root can make a user")
+    name = f"agavefs{os.getpid()}"
+    device = Path("/dev/fuse")
+    mode = device.stat().st_mode
+    subprocess.run(["useradd", "--no-create-home", name], check=True)
+    try:
+        device.chmod(0o666)  # as udev has it; there may be none in a container
+        yield name
+    finally:
+        device.chmod(stat.S_IMODE(mode))
+        subprocess.run(["userdel", name], check=True)
