@@ -20,6 +20,7 @@ IO = 74
 LATER = 75
 PROTOCOL = 76
 NOT_ALLOWED = 77
+CONFIG = 78
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
@@ -34,9 +35,10 @@ MEANING = {
     BUG: "a fault of agavesh itself",
     CANNOT_CREATE: "the name is taken, or the folder not empty",
     IO: "reading or writing failed, here or there",
-    LATER: "no answer in time, or asked to wait, or the file changed meanwhile: try again",
+    LATER: "no answer in time, or asked to wait, or something is in use or changed meanwhile: try again",
     PROTOCOL: "an answer was cut, malformed, or not from a platform",
     NOT_ALLOWED: "not signed in, or not permitted",
+    CONFIG: "a tenant's folder is of another version",
     INTERRUPTED: "Ctrl-C",
     OUTPUT_CLOSED: "the reader of the output went away",
 }

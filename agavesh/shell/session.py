@@ -9,7 +9,8 @@ import posixpath
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from agavesh.client.errors import AgaveError, BadArgument, NotSignedIn
+from agavesh.client.errors import AgaveError, BadArgument, NotFound, NotSignedIn
+from agavesh.shell.language import nearest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from agavesh.shell.console import Console
     from agavesh.tree.node import Directory, Node
     from agavesh.tree.workspace import Workspace
+
+_HINT_WAITS = 2.0  # seconds that a hint at a better name may take
 
 SETTINGS = {
     "output": ("table", "json", "csv"),
@@ -69,6 +72,11 @@ class Session:
             finally:
                 self._nursery.cancel_scope.cancel()
                 self._nursery = None
+
+    @property
+    def lives(self) -> bool:
+        """Whether trio runs already."""
+        return self._nursery is not None
 
     async def workspace(self) -> Workspace:
         """The open account; opened now if it is not."""
@@ -120,12 +128,38 @@ class Session:
         return (await self.workspace()).agave
 
     async def find(self, path: str, *, follow: bool = True) -> Node:
-        """The node at a path or URI."""
-        return await (await self.workspace()).find(path, self.cwd, follow=follow)
+        """The node at a path or URI. NotFound names what was probably meant."""
+        workspace = await self.workspace()
+        try:
+            return await workspace.find(path, self.cwd, follow=follow)
+        except NotFound as missing:
+            raise await self._explained(path, missing) from None
 
     async def directory(self, path: str) -> Directory:
-        """The folder at a path or URI. WrongKind for a file."""
-        return await (await self.workspace()).directory(path, self.cwd)
+        """The folder at a path or URI. WrongKind for a file; NotFound names what was probably meant."""
+        workspace = await self.workspace()
+        try:
+            return await workspace.directory(path, self.cwd)
+        except NotFound as missing:
+            raise await self._explained(path, missing) from None
+
+    async def meant(self, folder: str, name: str, missing: NotFound) -> NotFound:
+        """The error with a hint at the name in a folder that is like the one which is not there."""
+        import trio
+
+        if missing.hint:
+            return missing
+        with trio.move_on_after(_HINT_WAITS):
+            try:
+                names = [node.name async for node in (await (await self.workspace()).directory(folder)).scan()]
+            except AgaveError:
+                return missing
+            missing.hint = nearest(name, names)
+        return missing
+
+    async def _explained(self, path: str, missing: NotFound) -> NotFound:
+        folder, name = posixpath.split(await self.tree_path(path))
+        return await self.meant(folder, name, missing) if name else missing
 
     async def tree_path(self, path: str) -> str:
         """The path in the tree that a text means."""
@@ -133,10 +167,9 @@ class Session:
 
     async def find_or_none(self, path: str) -> Node | None:
         """The node at a path, None if nothing is there."""
-        from agavesh.client.errors import NotFound
-
+        workspace = await self.workspace()
         try:
-            return await self.find(path)
+            return await workspace.find(path, self.cwd)
         except NotFound:
             return None
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from agavesh.api.words import AppId, Word
+from agavesh.client.errors import NotFound
 from agavesh.shell.command import command
 from agavesh.shell.session import Session
 
@@ -32,7 +33,10 @@ async def show(here: Session, app: AppId) -> None:
     """Show an app: what it does, and which inputs and parameters a job gives it."""
     from agavesh.shell.render import show_one
 
-    record = await (await here.agave()).apps.get(appId=app)
+    try:
+        record = await (await here.agave()).apps.get(appId=app)
+    except NotFound as missing:
+        raise await here.meant("/apps", app, missing) from None
     if here.output != "table":
         await show_one(here, record)
         return

@@ -89,7 +89,10 @@ async def _request(here: Session, app: str, settings: tuple[str, ...], name: str
         for key, value, _ in pairs(settings):
             body[key] = value
         return body | ({"name": name} if name else {})
-    record = await (await here.agave()).apps.get(appId=app)
+    try:
+        record = await (await here.agave()).apps.get(appId=app)
+    except NotFound as missing:
+        raise await here.meant("/apps", app, missing) from None
     request = job_request(record, pairs(settings), name=name)
     for key, value in request["inputs"].items():
         values = value if isinstance(value, list) else [value]
@@ -137,12 +140,18 @@ async def _submitted(here: Session, job: Any, wait: bool, follow: bool) -> int:
 
     if follow:
         here.console.note(f"agavesh: job {job.id}")
-        return await _follow_output(here, job.id, "out")
-    if here.output == "table":
+    elif here.output == "table":
         await here.console.send(f"{job.id}\n")
     else:
         await show_one(here, job)
-    return await _wait(here, job.id) if wait else 0
+    ended = not (wait or follow)
+    try:
+        status = await _follow_output(here, job.id, "out") if follow else await _wait(here, job.id) if wait else 0
+        ended = True
+        return status
+    finally:
+        if not ended:  # Ctrl-C, or the platform is away
+            here.console.note(f'agavesh: the job goes on; "jobs wait {job.id}" waits for it, "jobs stop" ends it')
 
 
 @command("jobs wait", examples=["jobs wait latest"])

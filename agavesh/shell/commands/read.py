@@ -31,6 +31,7 @@ async def head(here: Session, paths: list[TreePath], *, lines: Lines = 10, bytes
 
     from agavesh.shell.content import chunks
 
+    _count(lines)
     for at, path in enumerate(paths):
         await _title(here, path, at, len(paths))
         left = lines if bytes < 0 else bytes
@@ -59,6 +60,7 @@ async def tail(
     """Write out the end of files."""
     from agavesh.shell.content import as_file, chunks, growth, last_lines, size_of
 
+    _count(lines)
     if follow and len(paths) > 1:
         raise BadArgument("one file at a time can be followed", hint="start another shell for the other")
     for at, path in enumerate(paths):
@@ -77,6 +79,11 @@ async def tail(
         if follow:
             async for part in growth(await here.agave(), node, size):
                 await here.console.send(part)
+
+
+def _count(lines: int) -> None:
+    if lines < 0:
+        raise BadArgument(f"there are no {lines} lines", hint="a number from 0 on")
 
 
 def _first_lines(data: bytes, lines: int) -> bytes:

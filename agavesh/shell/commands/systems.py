@@ -31,7 +31,10 @@ async def show(here: Session, system: SystemId) -> None:
     """Show all that is known of a system."""
     from agavesh.shell.render import show_one
 
-    await show_one(here, await (await here.agave()).systems.get(systemId=system))
+    try:
+        await show_one(here, await (await here.agave()).systems.get(systemId=system))
+    except NotFound as missing:
+        raise await here.meant("/systems", system, missing) from None
 
 
 @command("systems default", examples=["systems default", "systems default data.demo"])

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Annotated
 
 from agavesh.api.words import LocalPath, Word
-from agavesh.client.errors import AlreadyThere, BadArgument, NotFound, TimedOut
+from agavesh.client.errors import BadArgument, NotFound, TimedOut
 from agavesh.shell.command import command
-from agavesh.shell.language import quote
 from agavesh.shell.session import Session
 
 if TYPE_CHECKING:
@@ -18,31 +17,28 @@ _ENDS = 15.0  # seconds a tenant has to end
 
 
 @command("tenant serve")
-async def serve(
+def serve(
     here: Session,
     *,
     root: Root = "",
     host: Annotated[str, Word("address to listen at; others than loopback let others in")] = "127.0.0.1",
     port: Annotated[int, Word("port to listen at; 0 picks one")] = 0,
     tls: Annotated[bool, Word("https, with a certificate made here")] = False,
-    demo: Annotated[bool, Word("plant the demonstration's files if the folder is new")] = False,
-    idle: Annotated[float, Word("seconds without a request or a job after which to end; 0 is never")] = 0,
+    demo: Annotated[bool, Word("fill a fresh folder with systems, apps and files to try")] = False,
+    idle: Annotated[float, Word("end when nothing happened for so many seconds")] = 0,
+    token_lifetime: Annotated[float, Word("seconds that a token is good for")] = 0,
     faults: Annotated[bool, Word("let administrators ask for faults, to rehearse them")] = False,
-) -> None:
+) -> int:
     """Be a tenant: serve the platform's API from a folder, until stopped."""
-    if here.interactive:
-        raise BadArgument("this would hold the prompt", hint='"tenant start" starts yours in the background')
-    from agavesh.tenant import demo as seeds
-    from agavesh.tenant import server
+    if here.lives:
+        raise BadArgument("a tenant needs a process of its own", hint='"tenant start" starts yours in the background')
+    from agavesh.tenant.__main__ import main
 
-    folder = _folder(root)
-    try:
-        await server.serve(
-            folder, host=host, port=port, tls=tls, seed=seeds.DEMO if demo else seeds.PEOPLE, faults_by_http=faults,
-            idle=idle or None,
-        )  # fmt: skip
-    except server.AlreadyServed as taken:
-        raise AlreadyThere(str(taken), hint=f'"tenant stop --root {quote(str(folder))}" ends it') from None
+    words = ["serve", "--root", str(_folder(root)), "--host", host, "--port", str(port)]
+    words += [f"--{name}" for name, asked in (("tls", tls), ("demo", demo), ("faults", faults)) if asked]
+    for name, seconds in (("idle", idle), ("token-lifetime", token_lifetime)):
+        words += [f"--{name}", str(seconds)] if seconds else []
+    return main(words)
 
 
 @command("tenant start")
