@@ -36,6 +36,18 @@ async def test_cd_to_a_file_or_nowhere_says_so_and_stays(shell: Shell, home: Pat
     assert shell.here.cwd == "/"
 
 
+async def test_what_is_not_there_is_answered_with_what_was_probably_meant(shell: Shell, home: Path) -> None:
+    for line, meant in (
+        (f"cat {ALICE}/REDME.txt", "README.txt"),
+        ("ls /systems/data.dmeo", "data.demo"),
+        ("apps show wordcont-1.0", "wordcount-1.0"),
+        ("jobs submit ticker-1.1", "ticker-1.0"),
+        ("systems show run.dem", "run.demo"),
+    ):
+        said = await shell(line)
+        assert (said.status, f'did you mean "{meant}"?' in said.err) == (exits.MISSING, True), said.err
+
+
 async def test_ls_hides_dots_and_shows_them_with_a(shell: Shell, home: Path) -> None:
     assert (await shell.good(f"ls {ALICE}/docs")).lines == ["a.txt", "b.md"]
     assert (await shell.good(f"ls -a {ALICE}/docs")).lines == [".hidden", "a.txt", "b.md"]

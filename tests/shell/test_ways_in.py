@@ -126,6 +126,7 @@ async def test_ctrl_c_ends_a_command_with_130(account: Account) -> None:
             nursery.cancel_scope.cancel()
     assert status == exits.INTERRUPTED
     assert b"Traceback" not in said
+    assert b"the job goes on" in said
 
 
 async def test_a_reader_that_goes_away_is_no_error(account: Account, home: Path) -> None:

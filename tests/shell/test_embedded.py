@@ -1,0 +1,22 @@
+"""Without an account: the embedded tenant of this machine, started when needed."""
+
+from __future__ import annotations
+
+from tests.shell.conftest import agavesh
+
+
+async def test_without_an_account_the_embedded_tenant_is_started_used_and_stopped() -> None:
+    assert (await agavesh("tenant", "status")).status != 0
+    try:
+        said = await agavesh("ls", "/systems/data.demo/alice")
+        assert said.status == 0, said.err
+        assert "README.txt" in said.lines
+        assert said.err.count("no account") == 1
+        again = await agavesh("-c", "whoami; systems; tenant start")
+        assert again.err.count("no account") == 1
+        status = await agavesh("tenant")
+        assert (status.status, status.lines[0]) == (0, again.lines[-1])
+    finally:
+        stopped = await agavesh("tenant", "stop")
+    assert stopped.status == 0, stopped.err
+    assert (await agavesh("tenant", "status")).status != 0
