@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import uniform
 from typing import Any, Final
@@ -72,8 +72,8 @@ async def local_account(
 ) -> Account:
     """An account of the embedded tenant's first user, signed in. The tenant is started if it does not answer.
 
-    `notice` is told, in one sentence, that this tenant is what is used. Unreachable if it cannot be started,
-    Untrusted if what answers in its place is something else.
+    `notice` is told, in one sentence and once for each run of the tenant, that it is what is used. Unreachable if it
+    cannot be started, Untrusted if what answers in its place is something else.
     """
     root = root or local_root()
     card = await answering(root)
@@ -82,9 +82,22 @@ async def local_account(
             card = await answering(root)
             if card is None:
                 card = await _start(root, idle)
-    if notice is not None:
+    if notice is not None and _is_news(root, card):
         notice(f'no account: using the tenant on this machine, {card.url} ("agavesh login" for another)')
     return await _account(card, root)
+
+
+def _is_news(root: Path, card: Card) -> bool:
+    """Whether nobody has been told of this run of the tenant yet. From now on somebody has."""
+    told, run = root / "told", f"{card.pid} {card.url}"
+    try:
+        if told.read_text() == run:
+            return False
+    except (OSError, UnicodeDecodeError):
+        pass
+    with suppress(OSError):  # then it is told again
+        told.write_text(run)
+    return True
 
 
 async def current_account(*, notice: Callable[[str], None] | None = None) -> Account:
