@@ -11,9 +11,10 @@ import httpx
 import pytest
 import trio
 
-from agavesh.tenant import demo, server
+from agavesh.tenant import server
+from agavesh.tenant.demo.seed import SMALL
 from agavesh.tenant.faults import Faults
-from agavesh.tenant.runs import Run
+from agavesh.tenant.jobs.runs import Run
 from agavesh.tenant.state import Tenant as State
 
 
@@ -53,7 +54,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root: Path = tmp_path_factory.mktemp("planted") / "tenant"
 
     async def plant() -> None:
-        async with server.running(root, seed=demo.SMALL):
+        async with server.running(root, seed=SMALL):
             pass
 
     trio.run(plant)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import trio
 
-from agavesh.tenant import demo, server
+from agavesh.tenant import server
 from agavesh.tenant.auth import LIFETIME
+from agavesh.tenant.demo.seed import DEMO, PEOPLE
 from agavesh.tenant.store import OtherVersion
 
 UNAVAILABLE = 69  # the exit codes of sysexits.h
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     serve = functools.partial(
         server.serve, Path(asked.root).absolute(), host=asked.host, port=asked.port, tls=asked.tls, idle=asked.idle,
-        seed=demo.DEMO if asked.demo else demo.PEOPLE, lifetime=asked.token_lifetime, faults_by_http=asked.faults,
+        seed=DEMO if asked.demo else PEOPLE, lifetime=asked.token_lifetime, faults_by_http=asked.faults,
     )  # fmt: skip
     try:
         trio.run(serve)

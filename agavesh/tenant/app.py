@@ -26,8 +26,8 @@ from agavesh.tenant import envelope, handlers, search
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Handler, Refusal, Result, Route
-from agavesh.tenant.disk import storage_trouble
 from agavesh.tenant.faults import Cut
+from agavesh.tenant.files.disk import storage_trouble
 from agavesh.tenant.routes import Routes, Unreadable
 from agavesh.tenant.state import Tenant
 

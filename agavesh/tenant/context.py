@@ -35,7 +35,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 if TYPE_CHECKING:
-    from agavesh.tenant.disk import Disk
+    from agavesh.tenant.files.disk import Disk
     from agavesh.tenant.state import Tenant
     from agavesh.tenant.store import Store
 

@@ -23,9 +23,10 @@ from hypercorn.config import Config
 from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.typing import Framework
 
-from agavesh.tenant import demo, handlers, store
+from agavesh.tenant import handlers, store
 from agavesh.tenant.app import App
 from agavesh.tenant.auth import LIFETIME
+from agavesh.tenant.demo.seed import PEOPLE, SMALL, Seed, plant
 from agavesh.tenant.state import Tenant, write_private
 from agavesh.tenant.tls import certificate
 
@@ -46,7 +47,7 @@ async def running(
     host: str = "127.0.0.1",
     port: int = 0,
     tls: bool = False,
-    seed: demo.Seed = demo.SMALL,
+    seed: Seed = SMALL,
     lifetime: float = LIFETIME,  # seconds
     faults_by_http: bool = False,
     grace: float = 0,  # seconds that requests under way have at the end of the block
@@ -59,7 +60,7 @@ async def running(
             tenant = Tenant(root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http)
             at_last.callback(tenant.close)  # after the last task of the nursery
             tenant.arrivals.sweep()
-            await demo.plant(tenant, seed)
+            await plant(tenant, seed)
             app = App(tenant)
             tenant.url = _url(host, listener.getsockname()[1], tls)
             serving = Serving(app, _config(listener, root / "tls" if tls else None, host, grace))
@@ -110,7 +111,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     tls: bool = False,
-    seed: demo.Seed = demo.PEOPLE,
+    seed: Seed = PEOPLE,
     lifetime: float = LIFETIME,
     faults_by_http: bool = False,
     idle: float | None = None,  # seconds

@@ -10,12 +10,12 @@ import msgspec
 import trio
 
 from agavesh.tenant.auth import LIFETIME, Auth
-from agavesh.tenant.disk import Disk
 from agavesh.tenant.faults import Faults
-from agavesh.tenant.files import Files
-from agavesh.tenant.jobs import Jobs
-from agavesh.tenant.listing import Listings
-from agavesh.tenant.staging import Staging
+from agavesh.tenant.files.disk import Disk
+from agavesh.tenant.files.listing import Listings
+from agavesh.tenant.files.places import Files
+from agavesh.tenant.files.staging import Staging
+from agavesh.tenant.jobs.life import Jobs
 from agavesh.tenant.store import Store
 
 NAME = "embedded"

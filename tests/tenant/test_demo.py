@@ -8,7 +8,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from agavesh.tenant import demo, demofiles, server
+from agavesh.tenant import server
+from agavesh.tenant.demo import files as planted
+from agavesh.tenant.demo.seed import DEMO, PEOPLE, SMALL
 
 LISTINGS = "/files/v2/listings/system/data.demo"
 MEDIA = "/files/v2/media/system/data.demo"
@@ -16,11 +18,9 @@ MEDIA = "/files/v2/media/system/data.demo"
 
 @pytest.fixture
 async def demonstration(tmp_path: Path):
-    async with server.running(tmp_path / "tenant", seed=demo.PEOPLE):
+    async with server.running(tmp_path / "tenant", seed=PEOPLE):
         pass
-    async with server.running(
-        tmp_path / "tenant", seed=demo.DEMO
-    ) as state:  # people first, the rest later: all the same
+    async with server.running(tmp_path / "tenant", seed=DEMO) as state:  # people first, the rest later: all the same
         yield state
 
 
@@ -46,11 +46,11 @@ async def test_two_thousand_files_in_sixty_folders_and_five_thousand_in_one(demo
                 (folders if entry["type"] == "dir" else files).append(entry)
                 if entry["type"] == "dir" and entry["name"] != "many":
                     waiting.append(entry["path"])
-        assert (len(files), len(folders) - 1) == (demofiles.FILES, demofiles.FOLDERS)
-        assert len(await listed(http, "/alice/many")) == demofiles.MANY
+        assert (len(files), len(folders) - 1) == (planted.FILES, planted.FOLDERS)
+        assert len(await listed(http, "/alice/many")) == planted.MANY
         sizes = {entry["path"]: entry["length"] for entry in files}
         assert (sizes["/alice/large/100MB.bin"], sizes["/alice/large/empty"]) == (10**8, 0)
-        for name in demofiles.ODD_NAMES:
+        for name in planted.ODD_NAMES:
             assert (await http.get(f"{MEDIA}//alice/odd/{quote(name)}")).text == f"{name}\n"
 
 
@@ -65,7 +65,7 @@ async def test_bob_shows_what_he_shares_and_nothing_else(demonstration):
 
 async def test_a_second_start_plants_nothing_again(tmp_path: Path):
     for _ in range(2):
-        async with server.running(tmp_path / "tenant", seed=demo.SMALL) as state:
+        async with server.running(tmp_path / "tenant", seed=SMALL) as state:
             store, users = state.store, state.secrets.users
             planted = store.get("planted", "systems"), [each["uuid"] for each in store.all("system")]
             if _ == 0:

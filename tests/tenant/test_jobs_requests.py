@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from agavesh.tenant import appspec, jobspec, sources
+from agavesh.tenant.apps.spec import application, check_queue
 from agavesh.tenant.context import Refusal
+from agavesh.tenant.jobs import sources, spec
 from agavesh.tenant.limits import gigabytes, plain, run_time, seconds
 from tests.tenant.shop import field, record
 
@@ -19,11 +20,11 @@ SYSTEM = {"id": "run.demo", "queues": QUEUES}
 
 
 def app(**more: Any) -> dict[str, Any]:
-    return {"id": "test-1.0", **appspec.application(record(**more))}
+    return {"id": "test-1.0", **application(record(**more))}
 
 
 def job(made: dict[str, Any] | None = None, **asked: Any) -> dict[str, Any]:
-    return jobspec.job(jobspec.flat(asked), made or app(), SYSTEM)
+    return spec.job(spec.flat(asked), made or app(), SYSTEM)
 
 
 # apps ----------------------------------------------------------------------------------------------------------------
@@ -96,8 +97,8 @@ def test_defaults_of_an_app_must_fit_its_queue() -> None:
         ({"defaultQueue": "short", "defaultMaxRunTime": "02:00:00"}, "defaultMaxRunTime"),
     ):
         with pytest.raises(Refusal, match=named):
-            appspec.check_queue(app(**change), QUEUES)
-    appspec.check_queue(app(defaultQueue="long", defaultNodeCount=4), QUEUES)
+            check_queue(app(**change), QUEUES)
+    check_queue(app(defaultQueue="long", defaultNodeCount=4), QUEUES)
 
 
 # jobs ----------------------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def test_old_names_fields_at_the_top_and_texts_from_forms_are_understood() -> No
         "n": "5",
         "more": {"s": "t"},
     }
-    assert jobspec.head(jobspec.flat(asked)) == ("x", "test-1.0")
+    assert spec.head(spec.flat(asked)) == ("x", "test-1.0")
     found = job(made, **asked, archive="1")
     assert (found["batchQueue"], found["processorsPerNode"], found["parameters"]) == ("long", 2, {"n": 5, "s": "t"})
     assert found["archive"] and not job(archive="no")["archive"] and not job(archive=False)["archive"]
@@ -205,7 +206,7 @@ def test_the_name_and_the_app_of_a_job_are_checked_first() -> None:
     appless = [{"name": "x"}, {"name": "x", "appId": "nodash"}, {"name": "x", "appId": "a-"}]
     for asked, named in [*((each, "name") for each in nameless), *((each, "appId") for each in appless)]:
         with pytest.raises(Refusal, match=named):
-            jobspec.head(asked)
+            spec.head(asked)
 
 
 def test_another_execution_system_than_the_apps_is_forbidden() -> None:

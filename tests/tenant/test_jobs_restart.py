@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from agavesh.tenant import server
-from agavesh.tenant.runs import Run
+from agavesh.tenant.jobs.runs import Run
 from tests.conftest import Tenant
 from tests.tenant.shop import Shop
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from agavesh.tenant import runner
-from agavesh.tenant.runner import Spec
-from agavesh.tenant.runs import Run, sweep
+from agavesh.tenant.jobs import runner
+from agavesh.tenant.jobs.runner import Spec
+from agavesh.tenant.jobs.runs import Run, sweep
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from agavesh.tenant.slots import Claim, Slots
+from agavesh.tenant.jobs.slots import Claim, Slots
 
 SYSTEM = {
     "id": "run.demo", "maxSystemJobs": 3, "maxSystemJobsPerUser": -1,

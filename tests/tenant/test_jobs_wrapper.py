@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from agavesh.tenant import appspec, wrapper
+from agavesh.tenant.apps.spec import application
+from agavesh.tenant.jobs import wrapper
 from tests.tenant.shop import field, record
 
 
 def app(inputs: list | None = None, parameters: list | None = None) -> dict:
-    return appspec.application(record(inputs=inputs or [], parameters=parameters or []))
+    return application(record(inputs=inputs or [], parameters=parameters or []))
 
 
 @pytest.mark.parametrize(

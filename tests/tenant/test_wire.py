@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from agavesh.tenant import uploads
 from agavesh.tenant.app import routes
 from agavesh.tenant.context import Refusal
+from agavesh.tenant.files import uploads
 
 ROUTES = routes()
 ALICE = "/files/v2/media/system/data.demo//alice"

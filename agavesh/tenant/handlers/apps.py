@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agavesh.tenant import appspec, bundles
+from agavesh.tenant.apps import bundles
+from agavesh.tenant.apps.spec import EXECUTION_TYPES, application, check_queue
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
-from agavesh.tenant.copying import Trouble
-from agavesh.tenant.files import EVERYBODY, Place
-from agavesh.tenant.jobplaces import incoming, place_on
+from agavesh.tenant.files.places import EVERYBODY, Place
+from agavesh.tenant.jobs.copying import Trouble
+from agavesh.tenant.jobs.places import incoming, place_on
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.search import page
 from agavesh.tenant.words import Pem, date, new_uuid
@@ -198,7 +199,7 @@ def _register(ctx: Context, body: Any) -> Record:
     """Check a request and write its record: a new one, or the next revision of one."""
     if not isinstance(body, dict):
         raise Refusal(400, "Invalid JSON found. An app is an object")
-    wanted = appspec.application(body)
+    wanted = application(body)
     app_id = f"{wanted['name']}-{wanted['version']}"
     old = ctx.store.get("app", app_id)
     if old is not None and (old["isPublic"] or Pem.WRITE & ~rights(ctx, old)):
@@ -216,12 +217,12 @@ def _check_system(ctx: Context, record: Mapping[str, Any]) -> Record:
     system = _execution_system(ctx, record["executionSystem"], "executionSystem")
     if not ctx.tenant.files.has_role(system, ctx.user, "PUBLISHER"):
         raise Refusal(403, "Permission denied. You do not have permission to register applications")
-    known = appspec.EXECUTION_TYPES.get(system.get("executionType", ""), ())
+    known = EXECUTION_TYPES.get(system.get("executionType", ""), ())
     if record["executionType"] not in known:
         raise Refusal(
             400, f"Invalid executionType {record['executionType']}: {system['id']} takes {', '.join(known) or 'none'}"
         )
-    appspec.check_queue(record, system.get("queues") or [])
+    check_queue(record, system.get("queues") or [])
     return system
 
 
@@ -298,7 +299,7 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
     if app["isPublic"]:
         raise Refusal(400, f"{app['id']} is public already")
     record = _renamed(app, body, "executionSystem")
-    appspec.application(record)
+    application(record)
     _check_system(ctx, record)
     name, number = f"{record['name']}-{record['version']}", app["revision"]
     while ctx.store.get("app", f"{name}u{number}") is not None:
@@ -326,7 +327,7 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
     path = str(body.get("deploymentPath") or f"{ctx.user}/applications/{app_id}")
     target = ctx.tenant.files.place(ctx.user, str(wish) if wish else None, path)
     record |= {"deploymentSystem": _up(ctx, target.system)["id"], "deploymentPath": path}
-    appspec.application(record)
+    application(record)
     _check_system(ctx, record)
     ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "write to")
     source = _folder(ctx, app)

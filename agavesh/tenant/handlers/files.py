@@ -11,19 +11,19 @@ from urllib.parse import quote
 
 import trio
 
-from agavesh.tenant import fileactions, uploads
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
-from agavesh.tenant.disk import name_of
-from agavesh.tenant.downloads import download as bytes_of
-from agavesh.tenant.downloads import mime_of
-from agavesh.tenant.fileactions import act, logical, look
-from agavesh.tenant.filegrants import forbid, permissions, permit
-from agavesh.tenant.files import Place
-from agavesh.tenant.listing import shown
-from agavesh.tenant.staging import import_name
+from agavesh.tenant.files import actions, uploads
+from agavesh.tenant.files.actions import act, logical, look
+from agavesh.tenant.files.disk import name_of
+from agavesh.tenant.files.downloads import download as bytes_of
+from agavesh.tenant.files.downloads import mime_of
+from agavesh.tenant.files.grants import forbid, permissions, permit
+from agavesh.tenant.files.listing import shown
+from agavesh.tenant.files.places import Place
+from agavesh.tenant.files.staging import import_name
+from agavesh.tenant.files.trees import erase
 from agavesh.tenant.state import Tenant
-from agavesh.tenant.trees import erase
 from agavesh.tenant.words import Pem, date, pem_word, quoted
 
 
@@ -231,11 +231,11 @@ async def manage(ctx: Context, *, systemId: str, filePath: str, body: Any) -> Re
 
 
 async def deleteFromDefaultSystem(ctx: Context, *, sourcefilePath: str) -> Result:
-    return await fileactions.delete(ctx, _place(ctx, None, sourcefilePath))
+    return await actions.delete(ctx, _place(ctx, None, sourcefilePath))
 
 
 async def delete(ctx: Context, *, systemId: str, filePath: str) -> Result:
-    return await fileactions.delete(ctx, _place(ctx, systemId, filePath))
+    return await actions.delete(ctx, _place(ctx, systemId, filePath))
 
 
 # permissions ---------------------------------------------------------------------------------------------------------

@@ -9,19 +9,19 @@ from collections.abc import Iterator, Mapping
 from hmac import compare_digest
 from typing import Any
 
-from agavesh.tenant import jobspec
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
-from agavesh.tenant.disk import name_of, normal
-from agavesh.tenant.downloads import download, mime_of
-from agavesh.tenant.files import EVERYBODY, Place
+from agavesh.tenant.files.disk import name_of, normal
+from agavesh.tenant.files.downloads import download, mime_of
+from agavesh.tenant.files.listing import shown
+from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.handlers.apps import runnable
-from agavesh.tenant.jobplaces import may, output_place, short_name
-from agavesh.tenant.jobs import FINAL, Unstoppable
-from agavesh.tenant.listing import shown
+from agavesh.tenant.jobs import spec
+from agavesh.tenant.jobs.life import FINAL, Unstoppable
+from agavesh.tenant.jobs.places import may, output_place, short_name
+from agavesh.tenant.jobs.sources import source_of
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.search import page
-from agavesh.tenant.sources import source_of
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date, new_uuid, slug
 
@@ -75,10 +75,10 @@ def _submitted(ctx: Context, body: Any, *, status: int, again: bool = False) -> 
 
 def _accepted(ctx: Context, body: Mapping[str, Any], again: bool) -> dict[str, Any]:
     """The record of a job that may run. `again`: it is resubmitted, so its outputs go to a folder of their own."""
-    asked = jobspec.flat(body)
-    name, app_id = jobspec.head(asked)
+    asked = spec.flat(body)
+    name, app_id = spec.head(asked)
     app, system = runnable(ctx, app_id)
-    fields = jobspec.job(asked, app, system)
+    fields = spec.job(asked, app, system)
     for uris in fields["inputs"].values():
         for uri in uris:
             source_of(ctx.tenant, ctx.user, uri)
@@ -121,7 +121,7 @@ def _archive(ctx: Context, job: Mapping[str, Any], system_id: Any, wish: str) ->
         raise Refusal(400, f"Invalid archiveSystem: {refusal.message}") from None
     if system["type"] != "STORAGE":
         raise Refusal(400, f"Invalid archiveSystem: {system['id']} is no storage system")
-    path = jobspec.expanded(wish, {**macros, "ARCHIVE_SYSTEM": system["id"]})
+    path = spec.expanded(wish, {**macros, "ARCHIVE_SYSTEM": system["id"]})
     place = files.place(ctx.user, system["id"], path)
     files.require(place, ctx.user, Pem.WRITE, "write to")
     found = place.disk.stat(place.path)

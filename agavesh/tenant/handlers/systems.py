@@ -10,11 +10,11 @@ import trio
 
 from agavesh.tenant import search
 from agavesh.tenant.context import Answer, Context, Record, Refusal, Result, route
-from agavesh.tenant.credentials import clear_credentials, store_credential, stored_credentials
-from agavesh.tenant.files import ROLES
-from agavesh.tenant.systems import NO_MANAGER, change, full, register, replace, require_change, system_of
-from agavesh.tenant.systemspec import checked
-from agavesh.tenant.trees import erase
+from agavesh.tenant.files.places import ROLES
+from agavesh.tenant.files.trees import erase
+from agavesh.tenant.systems.credentials import clear_credentials, store_credential, stored_credentials
+from agavesh.tenant.systems.records import NO_MANAGER, change, full, register, replace, require_change, system_of
+from agavesh.tenant.systems.spec import checked
 from agavesh.tenant.words import date
 
 _SEARCHED = (

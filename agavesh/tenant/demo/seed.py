@@ -14,8 +14,8 @@ from typing import Any
 
 import trio
 
-from agavesh.tenant import demoapps, demofiles
-from agavesh.tenant.files import Place
+from agavesh.tenant.demo import apps, files
+from agavesh.tenant.files.places import Place
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date, new_uuid
 
@@ -98,7 +98,7 @@ def _systems(tenant: Tenant) -> None:
     tenant.disk("run.demo").make_folder("/scratch")
     _share(tenant, "/", recursive=False)  # homes are private, but one sees whose there are
     _share(tenant, "/apps", recursive=True)
-    demoapps.plant(tenant)
+    apps.plant(tenant)
 
 
 def _share(tenant: Tenant, path: str, *, recursive: bool) -> None:
@@ -110,7 +110,7 @@ def _share(tenant: Tenant, path: str, *, recursive: bool) -> None:
 
 def _files(tenant: Tenant) -> None:
     disk = tenant.disk("data.demo")
-    demofiles.plant(Path(disk.at("/alice")), Path(disk.at("/bob")))
+    files.plant(Path(disk.at("/alice")), Path(disk.at("/bob")))
     _share(tenant, "/bob/shared", recursive=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from agavesh.tenant.copying import Trouble, copy_tree
+from agavesh.tenant.jobs.copying import Trouble, copy_tree
 
 
 async def unpack(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.disk import normal
-from agavesh.tenant.files import EVERYBODY, Place
-from agavesh.tenant.runs import Run
+from agavesh.tenant.files.disk import normal
+from agavesh.tenant.files.places import EVERYBODY, Place
+from agavesh.tenant.jobs.runs import Run
 from agavesh.tenant.words import Pem, slug
 
 if TYPE_CHECKING:

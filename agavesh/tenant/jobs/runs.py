@@ -17,8 +17,8 @@ from typing import Any
 
 import trio
 
-from agavesh.tenant import runner
-from agavesh.tenant.runner import Spec
+from agavesh.tenant.jobs import runner
+from agavesh.tenant.jobs.runner import Spec
 
 START = 30.0  # seconds that a runner may take to begin; it needs some hundredths of one
 

@@ -23,8 +23,8 @@ import httpx
 import trio
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.disk import normal
-from agavesh.tenant.files import Place
+from agavesh.tenant.files.disk import normal
+from agavesh.tenant.files.places import Place
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.disk import name_of
-from agavesh.tenant.jobplaces import output_place
+from agavesh.tenant.files.disk import name_of
+from agavesh.tenant.jobs.places import output_place
 from agavesh.tenant.words import Pem
 
 if TYPE_CHECKING:
-    from agavesh.tenant.files import Place
+    from agavesh.tenant.files.places import Place
     from agavesh.tenant.state import Tenant
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.disk import Disk, ancestors, normal, parent_of
+from agavesh.tenant.files.disk import Disk, ancestors, normal, parent_of
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The steps of a job: what each status does, and which one follows.
 
 A step is given the record and does what its status names; it can be done again from its beginning, and is, when the
-tenant ended in the midst of it. It writes no record: it says what is `Next`, and `jobs` writes that down.
+tenant ended in the midst of it. It writes no record: it says what is `Next`, and `life` writes that down.
 """
 
 from __future__ import annotations
@@ -14,13 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from agavesh.tenant import bundles, jobscript
+from agavesh.tenant.apps import bundles
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.copying import Trouble, copy_tree, download
-from agavesh.tenant.jobplaces import Job, incoming, note, place_on, read_end, run_of, short_name, system_of, work_folder
-from agavesh.tenant.runs import Run, sweep
-from agavesh.tenant.slots import Claim, Slots
-from agavesh.tenant.sources import source_of
+from agavesh.tenant.jobs import script
+from agavesh.tenant.jobs.copying import Trouble, copy_tree, download
+from agavesh.tenant.jobs.places import (
+    Job,
+    incoming,
+    note,
+    place_on,
+    read_end,
+    run_of,
+    short_name,
+    system_of,
+    work_folder,
+)
+from agavesh.tenant.jobs.runs import Run, sweep
+from agavesh.tenant.jobs.slots import Claim, Slots
+from agavesh.tenant.jobs.sources import source_of
 from agavesh.tenant.words import date
 
 if TYPE_CHECKING:
@@ -121,15 +132,15 @@ class Steps:
         return Next("SUBMITTING", "Preparing job for submission")
 
     async def _submitting(self, job: Job) -> Next:
-        jobscript.write_script(self._tenant, job)
+        script.write_script(self._tenant, job)
         return Next("QUEUED", "Job successfully placed into queue")
 
     async def _queued(self, job: Job) -> Next:
         await self.slots.acquire(job["id"], self.claim(job))
-        jobscript.tell_address(self._tenant, job)
+        script.tell_address(self._tenant, job)
         run = self.run(job["id"])
         with trio.CancelScope(shield=True):  # a runner that starts is waited for, so that a stop finds it
-            await run.start(jobscript.spec(self._tenant, job))
+            await run.start(script.spec(self._tenant, job))
         if not run.asked_for:
             raise Trouble(f"Job could not be started: {run.log.rpartition(chr(10))[2] or 'no runner'}")
         begun = run.begun or {"at": time.time()}
@@ -138,7 +149,7 @@ class Steps:
 
     async def _running(self, job: Job) -> Next:
         self.slots.take(job["id"], self.claim(job))
-        jobscript.tell_address(self._tenant, job)
+        script.tell_address(self._tenant, job)
         ended = await self.processes_gone(job["id"])
         self.slots.release(job["id"])
         if ended is None:

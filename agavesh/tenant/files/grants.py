@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result
-from agavesh.tenant.fileactions import look
-from agavesh.tenant.files import Place
+from agavesh.tenant.files.actions import look
+from agavesh.tenant.files.places import Place
 from agavesh.tenant.words import PEMS, Pem, pem, pem_word
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from agavesh.tenant.apps.values import check_values, texts
 from agavesh.tenant.context import Refusal
 from agavesh.tenant.fields import text, wrong
 from agavesh.tenant.limits import gigabytes, run_time, seconds
-from agavesh.tenant.values import check_values, texts
 
 SCHEMES = ("agave", "http", "https")
 OTHER_NAMES = {

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agavesh.tenant import appspec
+from agavesh.tenant.apps.spec import application
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import date, new_uuid
 
@@ -84,7 +84,7 @@ def plant(tenant: Tenant) -> None:
     """Register the apps, and write their files."""
     for wrapper, more in APPS:
         app_id, folder = f"{more['name']}-1.0", f"/apps/{more['name']}-1.0"
-        record = appspec.application({
+        record = application({
             "version": "1.0", "executionSystem": "run.demo", "executionType": "CLI", "parallelism": "SERIAL",
             "deploymentSystem": "data.demo", "deploymentPath": folder, "templatePath": "wrapper.sh",
             "testPath": "test.sh", **more,

@@ -12,7 +12,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from agavesh.tenant.staging import put_in_place
+from agavesh.tenant.files.staging import put_in_place
 
 
 def copy_file(source: Path, target: Path, staging: Path, *, append: bool = False) -> None:

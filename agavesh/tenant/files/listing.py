@@ -16,7 +16,7 @@ from pathlib import Path
 import cachetools
 import trio
 
-from agavesh.tenant.disk import Disk
+from agavesh.tenant.files.disk import Disk
 
 BIG = 16 * 1024  # bytes of a folder's own size: above it a scan may take milliseconds and goes to a thread
 SETTLED = 0.05  # seconds: a folder that changed just before its scan may change again without showing it

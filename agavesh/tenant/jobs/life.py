@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.copying import Trouble
-from agavesh.tenant.jobplaces import Job, incoming, note, run_of
-from agavesh.tenant.steps import Next, Steps, failed, stopped
+from agavesh.tenant.jobs.copying import Trouble
+from agavesh.tenant.jobs.places import Job, incoming, note, run_of
+from agavesh.tenant.jobs.steps import Next, Steps, failed, stopped
 from agavesh.tenant.words import date
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Apps as records and as bundles of files: what both must hold. Running one is a job: see `jobs`."""

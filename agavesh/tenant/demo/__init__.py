@@ -1,0 +1,1 @@
+"""What a fresh tenant holds, to try things on: `seed` plants people and systems, `apps` and `files` what is on them."""
