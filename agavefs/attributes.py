@@ -32,6 +32,9 @@ class Attributes:
     def __init__(self) -> None:
         self._noted: cachetools.LRUCache[str, Noted] = cachetools.LRUCache(_MOST)
 
+    def __bool__(self) -> bool:
+        return bool(self._noted)
+
     def of(self, path: str, version: Version | None) -> Noted | None:
         """What was set of `path`, if it still has that version."""
         noted = self._noted.get(path)

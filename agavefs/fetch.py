@@ -116,10 +116,18 @@ class Fetcher:
             return stop
         if not (window := ahead.window(start, stop)):
             return min(max(stop, start + _AFTER_SEEK), spool.size)
-        if spool.present.has(start, min(stop + window // 2, spool.size)):
-            return stop  # half a window is left: the next request shall be large, not one for each read
+        if not self._uncovered(spool, start, min(stop + window // 2, spool.size)):
+            return stop  # half a window is here or coming: the next request shall be large, not one for each read
         ahead.used()
         return min(stop + window, spool.size)
+
+    def _uncovered(self, spool: Spool, start: int, stop: int) -> list[Span]:
+        """What of `[start, stop)` is neither present nor on its way."""
+        gaps = spool.present.missing(start, stop)
+        if not gaps or (filling := self._fillings.get(spool)) is None:
+            return gaps
+        coming = Extents((flight.start, flight.stop) for flight in filling.flights)
+        return [span for gap in gaps for span in coming.missing(*gap)]
 
     def _start(self, spool: Spool, start: int, reach: int, gaps: list[Span]) -> list[_Flight]:
         """Ask for what is missing up to `reach` and not on its way yet; the flights that bring something of `gaps`."""

@@ -55,6 +55,15 @@ class Inode:
         return folder.child(self.entry)
 
     @property
+    def anchor(self) -> Node:
+        """Its own fixed node, or that of the nearest folder above that has one: what they are all kept by."""
+        inode = self
+        while inode.fixed is None:
+            assert inode.parent is not None
+            inode = inode.parent
+        return inode.fixed
+
+    @property
     def path(self) -> str:
         """Its tree path."""
         if self.parent is None:

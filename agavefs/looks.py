@@ -22,7 +22,7 @@ from agavesh.client.errors import BadArgument, NotAllowed, NotFound, ReadOnly, W
 from agavesh.client.storage import EXECUTE, TEMPORARY, WRITE, Entry, JobStorage, Version
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node
-from agavesh.tree.storage import StorageDirectory, StorageFile, StorageNode
+from agavesh.tree.storage import StorageDirectory, StorageNode
 from agavesh.tree.systems import HOME, SystemRoot
 
 _VALID = 5.0  # seconds that the kernel may keep a name or attributes at most
@@ -171,8 +171,8 @@ class Looks:
 
     def trust(self, inode: Inode) -> float:
         """For how many seconds what we were told of an inode is believed."""
-        node = inode.node if inode.fixed is None else None
-        if not isinstance(node, StorageNode) or isinstance(node.storage, JobStorage):
+        node = inode.anchor
+        if inode.fixed is not None or not isinstance(node, StorageNode) or isinstance(node.storage, JobStorage):
             return _FIXED_FRESH
         return node.fresh
 
@@ -214,26 +214,24 @@ class Looks:
         else:
             version = None if entry.is_dir else entry.version
             valid = min(_VALID, max(0.0, self.trust(inode) - inode.age()))
-            if not entry.is_dir and (entry.size is None or growing(inode)):
+            if isinstance(inode.fixed, Link):
+                entry = msgspec.structs.replace(entry, size=len(os.fsencode(self.readlink(inode))))
+            elif not entry.is_dir and (entry.size is None or growing(inode)):
                 valid = 0.0
-        noted = None if inode.gone else self.attributes.of(inode.path, version)
-        return Look(inode, entry, noted, self.writable(inode), isinstance(inode.fixed, Link), valid)
+        noted = self.attributes.of(inode.path, version) if self.attributes and not inode.gone else None
+        writable = bool(inode.entry.access & WRITE) and self._changeable(inode)
+        return Look(inode, entry, noted, writable, isinstance(inode.fixed, Link), valid)
 
     def may_write(self, inode: Inode) -> None:
         """Whether it may be changed: quiet if so. ReadOnly; NotAllowed."""
-        node = inode.node
-        if self.read_only or not isinstance(node, StorageNode) or isinstance(node.storage, JobStorage):
+        if not self._changeable(inode):
             raise ReadOnly(f"{inode.path} can't be changed", hint="copy it elsewhere to work on it")
         if not inode.entry.access & WRITE:
             raise NotAllowed(f"no permission to write {inode.path}")
 
-    def writable(self, inode: Inode) -> bool:
-        """Whether it may be changed: what the mode bits say."""
-        try:
-            self.may_write(inode)
-        except NotAllowed:
-            return False
-        return True
+    def _changeable(self, inode: Inode) -> bool:
+        node = inode.anchor
+        return not self.read_only and isinstance(node, StorageNode) and not isinstance(node.storage, JobStorage)
 
     def access(self, inode: Inode, wanted: int) -> None:
         """Whether os.R_OK, os.W_OK, os.X_OK in `wanted` are all allowed: quiet if so. ReadOnly; NotAllowed."""
@@ -257,8 +255,8 @@ class Looks:
 
 def growing(inode: Inode) -> bool:
     """Whether a job may still be writing it."""
-    node = inode.node
-    return isinstance(node, StorageFile) and node.growing
+    node = inode.anchor
+    return isinstance(node, StorageNode) and node.growing
 
 
 def _inside(folder: StorageDirectory, name: str) -> str:

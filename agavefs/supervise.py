@@ -55,8 +55,8 @@ def _listen(
         if word.error:
             child.wait()
             say(word.error)
-            for line in _said_by_fuse(log):
-                say(line)
+            for said in _said_by_fuse(log):
+                say(said)
             return word.status
         if word.ready:
             # the kernel has it; that it answers is seen by asking
