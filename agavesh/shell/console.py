@@ -61,6 +61,13 @@ class Console:
         for start in range(0, len(data), 65536):
             await trio.to_thread.run_sync(self.write, bytes(data[start : start + 65536]), abandon_on_cancel=True)
 
+    async def show(self, text: str | bytes) -> None:
+        """Write records or names. To a terminal, what is not printable is written out, in the manner of JSON."""
+        if self.is_terminal:
+            whole = text if isinstance(text, str) else text.decode("utf-8", "replace")
+            text = "\n".join(line if line.isprintable() else _written_out(line) for line in whole.split("\n"))
+        await self.send(text)
+
     def note(self, text: str) -> None:
         """Say something that is no result."""
         clean = "".join(f"{printable(line)}\n" for line in text.split("\n"))
@@ -91,6 +98,14 @@ class Console:
         import trio
 
         return await trio.to_thread.run_sync(self.asker, question, secret, abandon_on_cancel=True)
+
+
+def _written_out(line: str) -> str:
+    units = ((c, c.encode("utf-16-be", "surrogatepass").hex()) for c in line)
+    return "".join(
+        c if c.isprintable() else "".join(f"\\u{code[at : at + 4]}" for at in range(0, len(code), 4))
+        for c, code in units
+    )
 
 
 def _ask(question: str, secret: bool) -> str:
@@ -125,4 +140,9 @@ def _whole(text: str) -> bool:
 def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # somebody who shares the terminal made it so
+            import select
+
+            select.select([], [descriptor], [])

@@ -39,8 +39,6 @@ async def chunks(node: Node, start: int = 0, stop: int | None = None) -> AsyncGe
     if not isinstance(file, StorageFile):
         yield (await file.content())[start:stop]
         return
-    if file.entry.size == 0 and not file.growing:
-        return
     async with file.storage.read(file.inner, start, stop) as stream:
         if stream.start > start:
             raise BadAnswer(f"{file.path} was sent from byte {stream.start} instead of {start}")

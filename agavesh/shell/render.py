@@ -49,27 +49,27 @@ def field(name: str, heading: str = "", *, right: bool = False, narrows: bool = 
 async def show_list(here: Session, records: Sequence[Any], columns: Sequence[Column]) -> None:
     """Many records: an array, or a row each."""
     if here.output == "json":
-        await here.console.send(array(as_json(record) for record in records))
+        await here.console.show(array(as_json(record) for record in records))
     elif here.output == "csv":
-        await here.console.send(comma_separated(records, columns))
+        await here.console.show(comma_separated(records, columns))
     elif records:
-        await here.console.send(table(records, columns, width=here.console.width))
+        await here.console.show(table(records, columns, width=here.console.width))
 
 
 async def show_one(here: Session, record: Any) -> None:
     """One record, all of it."""
     raw = as_json(record)
     if here.output == "json":
-        await here.console.send(indented(raw))
+        await here.console.show(indented(raw))
         return
     value = msgspec.json.decode(raw)
     value = {key: item for key, item in value.items() if key != "_links"} if isinstance(value, dict) else value
     if here.output == "csv":
         flat = value if isinstance(value, dict) else {"value": value}
         columns = [key(name) for name in flat]
-        await here.console.send(comma_separated([flat], columns))
+        await here.console.show(comma_separated([flat], columns))
     else:
-        await here.console.send("\n".join(lines(value)) + "\n")
+        await here.console.show("\n".join(lines(value)) + "\n")
 
 
 def as_json(record: Any) -> bytes:

@@ -132,6 +132,11 @@ class Session:
         workspace = await self.workspace()
         try:
             return await workspace.find(path, self.cwd, follow=follow)
+        except NotFound:
+            folder = posixpath.dirname(await self.tree_path(path))
+            workspace.listings.forget(folder)  # it may be from before the file came
+        try:
+            return await workspace.find(path, self.cwd, follow=follow)
         except NotFound as missing:
             raise await self._explained(path, missing) from None
 
@@ -167,9 +172,8 @@ class Session:
 
     async def find_or_none(self, path: str) -> Node | None:
         """The node at a path, None if nothing is there."""
-        workspace = await self.workspace()
         try:
-            return await workspace.find(path, self.cwd)
+            return await (await self.workspace()).find(path, self.cwd)
         except NotFound:
             return None
 

@@ -63,8 +63,11 @@ class Transfer:
         below = folder.child(await folder.storage.stat(inner))
         assert isinstance(below, StorageDirectory)
         folder.listings.put(folder.path, name, below.entry)
-        for child in sorted(await trio.to_thread.run_sync(lambda: list(source.iterdir()))):
-            await self.send(nursery, child, below, child.name)
+        for child, is_loop in await trio.to_thread.run_sync(_inside, source):
+            if is_loop:
+                self._console.note(f"agavesh: {child} is a link to a folder, and is left out")
+            else:
+                await self.send(nursery, child, below, child.name)
 
     async def _start(
         self, nursery: trio.Nursery, name: str, move: Callable[..., Awaitable[None]], *what: object
@@ -155,6 +158,11 @@ async def _gathered(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes,
                 held, size = [], 0
     if held:
         yield b"".join(held)
+
+
+def _inside(folder: Path) -> list[tuple[Path, bool]]:
+    """What is in a folder, and whether it is a link to another, which may lead in circles."""
+    return [(path, path.is_symlink() and path.is_dir()) for path in sorted(folder.iterdir())]
 
 
 def _make_folder(path: Path) -> None:

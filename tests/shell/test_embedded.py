@@ -13,7 +13,7 @@ async def test_without_an_account_the_embedded_tenant_is_started_used_and_stoppe
         assert "README.txt" in said.lines
         assert said.err.count("no account") == 1
         again = await agavesh("-c", "whoami; systems; tenant start")
-        assert again.err.count("no account") == 1
+        assert "no account" not in again.err  # said once for each run of the tenant
         status = await agavesh("tenant")
         assert (status.status, status.lines[0]) == (0, again.lines[-1])
     finally:

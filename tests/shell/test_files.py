@@ -48,6 +48,16 @@ async def test_what_is_not_there_is_answered_with_what_was_probably_meant(shell:
         assert (said.status, f'did you mean "{meant}"?' in said.err) == (exits.MISSING, True), said.err
 
 
+async def test_what_others_change_is_seen_at_the_next_command(shell: Shell, home: Path) -> None:
+    await shell.good(f"cd {ALICE}; ls")
+    (home / "new").write_text("new")
+    assert (await shell.good("cat new")).out == "new"
+    (home / "newer").write_text("")
+    assert (await shell.good("ls")).lines == ["README.txt", "docs", "new", "newer"]
+    (home / "newer").write_text("filled")
+    assert (await shell.good("cat newer")).out == "filled"
+
+
 async def test_ls_hides_dots_and_shows_them_with_a(shell: Shell, home: Path) -> None:
     assert (await shell.good(f"ls {ALICE}/docs")).lines == ["a.txt", "b.md"]
     assert (await shell.good(f"ls -a {ALICE}/docs")).lines == [".hidden", "a.txt", "b.md"]

@@ -142,6 +142,17 @@ async def test_names_never_move_the_terminal(terminal: Open, home: Path) -> None
         assert b"\x1b[2Jnothing" not in t.raw
 
 
+async def test_records_never_move_the_terminal_either(terminal: Open, home: Path) -> None:
+    (home / "\x9b2Jgone \u202e").touch()
+    async with terminal() as t:
+        await t.prompts()
+        for output in ("json", "csv"):
+            await t.type(f"ls -o {output} {ALICE}")
+            await t.until(lambda: r"\u009b2Jgone \u202e" in t.text, "the name written out")
+            await t.press("\x0c")
+        assert "\x9b".encode() not in t.raw
+
+
 async def test_an_open_quote_goes_on_in_the_next_line(terminal: Open, home: Path) -> None:
     (home / "new\nline").write_text("content of it\n")
     async with terminal() as t:

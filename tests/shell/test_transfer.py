@@ -112,3 +112,12 @@ async def test_odd_names_come_under_those_names(shell: Shell, home: Path, own_fo
     (home / name).write_text("odd")
     await shell.good(f"get {ALICE}/{quote(name)}; put {quote(name)} {ALICE}/docs")
     assert (own_folders / name).read_text() == (home / "docs" / name).read_text() == "odd"
+
+
+async def test_a_link_that_leads_in_circles_is_left_out(shell: Shell, home: Path, own_folders: Path) -> None:
+    (own_folders / "tree").mkdir()
+    (own_folders / "tree" / "file").write_text("once")
+    (own_folders / "tree" / "again").symlink_to(own_folders / "tree")
+    said = await shell.good(f"put -r tree {ALICE}")
+    assert "again is a link to a folder" in said.err
+    assert [path.name for path in (home / "tree").iterdir()] == ["file"]

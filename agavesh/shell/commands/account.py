@@ -76,6 +76,6 @@ async def whoami(here: Session) -> None:
     agave = await here.agave()
     if here.output == "table":
         await agave.sign_in()
-        await here.console.send(f"{agave.username or 'somebody'} at {agave.url}\n")
+        await here.console.show(f"{agave.username or 'somebody'} at {agave.url}\n")
     else:
         await show_one(here, await agave.profiles.get())

@@ -9,6 +9,8 @@ from agavesh.shell.language import nearest
 from agavesh.shell.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agavesh.api.operation import Operation, Param
 
 ServiceName = Annotated[str, Word("a service, or a method such as GET", lists="services")]
@@ -134,9 +136,13 @@ async def _show(here: Session, operation: "Operation", answer: Any) -> None:
         rows = msgspec.json.decode(answer.json)
         names = list(dict.fromkeys(name for row in rows for name in row if name != "_links"))
         columns = [render.key(name) for name in names]
-        await here.console.send(render.comma_separated(rows, columns))
+        await here.console.show(render.comma_separated(rows, columns))
         return
-    await here.console.send(render.indented(render.as_json(answer)))
+    await here.console.show(render.indented(render.as_json(answer)))
+
+
+def _is_json(headers: "Mapping[str, str]") -> bool:
+    return "json" in headers.get("content-type", "")
 
 
 async def _raw(here: Session, method: str, path: str, words: tuple[str, ...]) -> int:
@@ -157,7 +163,7 @@ async def _raw(here: Session, method: str, path: str, words: tuple[str, ...]) ->
         body = render.indented(body) if body else body
     except msgspec.DecodeError:
         pass  # not JSON: as it is
-    await here.console.send(body)
+    await (here.console.show(body) if _is_json(answer.headers) else here.console.send(body))
     if answer.status < 400:
         return 0
     here.console.note(f"agavesh: HTTP status {answer.status}")

@@ -40,7 +40,7 @@ async def show(here: Session, app: AppId) -> None:
     if here.output != "table":
         await show_one(here, record)
         return
-    await here.console.send(_described(record))
+    await here.console.show(_described(record))
 
 
 def _described(app: "Application") -> str:

@@ -84,7 +84,10 @@ async def _folders(
 ) -> AsyncIterator[tuple[str, list["Node"]]]:
     """A folder and, if asked, those inside it, each before what is in it."""
     from agavesh.tree.node import Directory
+    from agavesh.tree.storage import StorageDirectory
 
+    if isinstance(folder, StorageDirectory):
+        await folder.listing(fresh=0)  # who asks what there is means now
     nodes = [node async for node in folder.scan()]
     yield path, nodes
     if recursive:
@@ -133,10 +136,10 @@ class _Layout:
         if self.here.output == "json":
             import msgspec
 
-            await self.here.console.send(render.array(msgspec.json.encode(row) for row in rows))
+            await self.here.console.show(render.array(msgspec.json.encode(row) for row in rows))
         else:
             columns = [render.key(name) for name in _FIELDS]
-            await self.here.console.send(render.comma_separated(rows, columns))
+            await self.here.console.show(render.comma_separated(rows, columns))
 
     def _group(self, title: str, nodes: list[tuple[str, "Node"]]) -> str:
         head = f"{self._name(title)}:\n" if title else ""
@@ -231,7 +234,7 @@ async def stat(here: Session, paths: list[TreePath]) -> None:
     for path in paths:
         node = await here.find(path)
         if here.output == "json" and isinstance(node, StorageNode):
-            await here.console.send(render.indented(await _record(here, node)))
+            await here.console.show(render.indented(await _record(here, node)))
             continue
         row = _row(node.name or "/", node)
         if node.remote is not None:

@@ -29,6 +29,8 @@ async def jobs(
     from agavesh.shell.filters import search
     from agavesh.shell.render import field, show_list
 
+    if limit < 1:
+        raise BadArgument(f"at most {limit} jobs are none", hint="a number from 1 on")
     agave = await here.agave()
     found: list[Any] = []
     pages = []
@@ -138,10 +140,11 @@ async def _uri(here: Session, text: str) -> str:
 async def _submitted(here: Session, job: Any, wait: bool, follow: bool) -> int:
     from agavesh.shell.render import show_one
 
+    (await here.workspace()).listings.forget("/jobs")
     if follow:
         here.console.note(f"agavesh: job {job.id}")
     elif here.output == "table":
-        await here.console.send(f"{job.id}\n")
+        await here.console.show(f"{job.id}\n")
     else:
         await show_one(here, job)
     ended = not (wait or follow)

@@ -46,7 +46,7 @@ async def default(here: Session, system: SystemId = "") -> None:
         return
     for kind in ("STORAGE", "EXECUTION"):
         page = await agave.systems.list(type=kind, default=True)
-        await here.console.send("".join(f"{kind.lower():9}  {found.id}\n" for found in page if found.default))
+        await here.console.show("".join(f"{kind.lower():9}  {found.id}\n" for found in page if found.default))
 
 
 async def default_storage(here: Session) -> str:

@@ -47,7 +47,7 @@ async def start(here: Session) -> None:
     from agavesh.client.local import local_account
 
     account = await local_account()
-    await here.console.send(f"{account.url}\n")
+    await here.console.show(f"{account.url}\n")
 
 
 @command("tenant", also=["tenant status"])
@@ -59,9 +59,9 @@ async def status(here: Session, *, root: Root = "") -> int:
     folder = _folder(root)
     card = await answering(folder)
     if card is None:
-        await here.console.send(f"no tenant runs in {folder}\n")
+        await here.console.show(f"no tenant runs in {folder}\n")
         return exits.UNAVAILABLE
-    await here.console.send(
+    await here.console.show(
         f"{card.url}\nprocess {card.pid}\nusers {', '.join(user.username for user in card.users)}\nfolder {folder}\n"
     )
     return 0
