@@ -10,23 +10,29 @@ from pathlib import Path
 
 import trio
 
-from agavesh.tenant.jobs.copying import Trouble, copy_tree
+from agavesh.tenant.context import Refusal
+from agavesh.tenant.files.disk import said
+from agavesh.tenant.files.trees import copy_tree
 
 
 async def unpack(
     bundle: Path, work: Path, staging: Path, limiter: trio.CapacityLimiter | None, *, checksum: str | None = None
 ) -> list[str]:
-    """Put all files of a bundle into a folder. Their paths in it."""
-    if await trio.Path(bundle).is_dir():
-        names = await trio.to_thread.run_sync(files_below, bundle, limiter=limiter)
-        await copy_tree(bundle, work, staging, limiter, lambda path: True)
-        return names
+    """Put all files of a bundle into a folder. Their paths in it. Refusal if it is not whole, or not what it was."""
     try:
-        return await trio.to_thread.run_sync(_unzip, bundle, work, checksum, limiter=limiter)
+        return await trio.to_thread.run_sync(_unpack, bundle, work, staging, checksum, limiter=limiter)
     except FileNotFoundError:
-        raise Trouble(f"The app's files are not there: {bundle.name}") from None
+        raise Refusal(400, f"The app's files are not there: {bundle.name}") from None
     except (OSError, zipfile.BadZipFile) as trouble:
-        raise Trouble(f"The app's bundle {bundle.name} cannot be unpacked: {trouble}") from None
+        raise Refusal(400, f"The app's files {bundle.name} cannot be copied: {said(trouble)}") from None
+
+
+def _unpack(bundle: Path, work: Path, staging: Path, checksum: str | None) -> list[str]:
+    if not bundle.is_dir():
+        return _unzip(bundle, work, checksum)
+    names = files_below(bundle)
+    copy_tree(bundle, work, staging, within=bundle, faithful=True)
+    return names
 
 
 def files_below(folder: Path) -> list[str]:
@@ -39,7 +45,7 @@ def files_below(folder: Path) -> list[str]:
 
 def _unzip(bundle: Path, work: Path, checksum: str | None) -> list[str]:
     if checksum is not None and checksum_of(bundle) != checksum:
-        raise Trouble(f"The app's bundle {bundle.name} is not what was published: its checksum differs")
+        raise Refusal(400, f"The app's bundle {bundle.name} is not what was published: its checksum differs")
     with zipfile.ZipFile(bundle) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         for entry in entries:

@@ -103,7 +103,7 @@ async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
     old, new, staging = Path(place.disk.at(place.path)), Path(target.disk.at(target.path)), ctx.tenant.staging
     append = str(body.get("append")).lower() == "true"
     if stat.S_ISDIR(source.st_mode):
-        await trio.to_thread.run_sync(copy_tree, old, new, place.disk.root, staging)
+        await trio.to_thread.run_sync(partial(copy_tree, old, new, staging, within=Path(place.disk.root)))
     else:
         await trio.to_thread.run_sync(partial(copy_file, old, new, staging, append=append))
     with ctx.store.together():

@@ -69,6 +69,13 @@ def storage_trouble() -> Iterator[None]:
         raise Refusal(status, f"The storage failed: {problem.strerror}") from None
 
 
+def said(problem: Exception) -> str:
+    """What went wrong, and with which file, but not where on this machine that lies: fit for a history."""
+    if not isinstance(problem, OSError):
+        return str(problem)
+    return f"{problem.strerror}: {Path(problem.filename or '').name}".rstrip(": ")
+
+
 class Disk:
     """A folder and what is below it."""
 

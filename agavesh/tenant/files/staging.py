@@ -8,23 +8,22 @@ path settle in the order they came, wherever its record has moved to meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import shutil
 import stat
 from collections import deque
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import httpx
 import trio
 
 from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import normal
+from agavesh.tenant.files.fetching import fetch
 from agavesh.tenant.files.places import Place
+from agavesh.tenant.files.trees import put_in_place
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SMALL = 4 * 2**20  # bytes: up to here an upload is settled before it is answered
-PATIENCE = 60.0  # seconds an import waits for the next bytes of its source
 SCHEMES = ("http", "https", "agave")
 
 
@@ -136,7 +134,7 @@ class Staging:
         if arrival.fetched:
             try:
                 await self._bring(arrival)
-            except (Refusal, OSError, httpx.HTTPError, httpx.InvalidURL) as problem:
+            except (Refusal, OSError) as problem:
                 self._failed(arrival, problem)
                 return
         self._settle(arrival)
@@ -160,8 +158,7 @@ class Staging:
         return True
 
     def _failed(self, arrival: Arrival, problem: Exception) -> None:
-        # where the files lie on this machine is not for the history
-        why = problem.strerror if isinstance(problem, OSError) else str(problem) or type(problem).__name__
+        why = problem.strerror if isinstance(problem, OSError) else str(problem)  # the file is a temporary
         log.info("staging of %s failed: %s", arrival.uuid, why)
         self._note(arrival, "STAGING_FAILED", f"Staging from {arrival.source} failed: {why}")
 
@@ -178,29 +175,8 @@ class Staging:
             self._tenant.files.require(place, arrival.user, Pem.READ, "read")
             await trio.to_thread.run_sync(shutil.copyfile, place.disk.at(place.path), part)
         else:
-            async with _opened(arrival.source) as answer, await trio.open_file(part, "wb") as file:
-                async for piece in answer.aiter_bytes(2**20):
-                    await file.write(piece)
+            await fetch(arrival.source, part)
         part.rename(arrival.temporary)
-
-
-@contextlib.asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[httpx.Response]:
-    loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    async with httpx.AsyncClient(timeout=PATIENCE, follow_redirects=True, trust_env=not loopback) as http:
-        async with http.stream("GET", url) as answer:
-            answer.raise_for_status()
-            yield answer
-
-
-def put_in_place(temporary: Path, target: Path, *, like: Path | None = None) -> None:
-    """Let `temporary` be the file `target`, with the mode of what was there, else that of `like`."""
-    try:
-        mode = stat.S_IMODE(target.lstat().st_mode)
-    except FileNotFoundError:
-        mode = stat.S_IMODE(like.stat().st_mode) if like else 0o644
-    temporary.chmod(mode | 0o600)
-    temporary.replace(target)
 
 
 def import_name(url: str) -> str:

@@ -1,7 +1,7 @@
-"""Files and whole folders, copied and removed. These block: call them in a thread.
+"""Files and whole folders, put in place, copied and removed. These block: call them in a thread, one of trio's.
 
-A copied file arrives by one rename, so that nobody reads a part of it, and what was in its place keeps its mode. A link
-is copied as the file that it leads to; one that leads to a folder or out of the system is left out.
+A copied file arrives by one rename, so that nobody reads a part of it, and a copy that was cut short is simply made
+again. Pipes and devices are left out. A copy ends between two blocks when the task that waits for it is cancelled.
 """
 
 from __future__ import annotations
@@ -10,35 +10,117 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
+from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 
-from agavesh.tenant.files.staging import put_in_place
+import trio
+
+BLOCK = 1 << 20  # bytes
+
+Wanted = Callable[[str], bool]  # of a path from the top of the copied tree, without a leading slash
 
 
-def copy_file(source: Path, target: Path, staging: Path, *, append: bool = False) -> None:
-    """Let `target` hold the bytes of `source`, or what it held and then those."""
-    temporary = staging / secrets.token_hex(8)
+def put_in_place(temporary: Path, target: Path, *, like: int = 0o644) -> None:
+    """Let `temporary` be the file `target`, with the mode of what was there, else with that of `like`."""
     try:
-        if append and target.exists():
-            shutil.copyfile(target, temporary)
-            with source.open("rb") as more, temporary.open("ab") as out:
-                shutil.copyfileobj(more, out, 2**20)
+        mode = stat.S_IMODE(target.lstat().st_mode)
+    except FileNotFoundError:
+        mode = stat.S_IMODE(like)
+    temporary.chmod(mode | 0o600)
+    temporary.replace(target)
+
+
+def copy_file(source: Path, target: Path, staging: Path, *, append: bool = False, faithful: bool = False) -> int:
+    """Let `target` hold the bytes of `source`, or what it held and then those. Bytes copied.
+
+    A faithful copy has the source's mode and time, any other is as new as it is, with the mode of what was there.
+    """
+    temporary = staging / secrets.token_hex(8)
+    # a pipe put in the file's place meanwhile must not hold us up
+    reading = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(reading)
+        if not stat.S_ISREG(found.st_mode):
+            return 0
+        with temporary.open("wb", buffering=0) as writing:
+            if append and target.exists():
+                with target.open("rb", buffering=0) as there:
+                    _pour(there.fileno(), writing)
+            total = _pour(reading, writing)
+        if faithful:
+            temporary.chmod(found.st_mode & 0o777 | 0o600)
+            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
+            temporary.replace(target)
         else:
-            shutil.copyfile(source, temporary)
-        put_in_place(temporary, target, like=source)
+            put_in_place(temporary, target, like=found.st_mode)
     finally:
+        os.close(reading)
         temporary.unlink(missing_ok=True)
+    return total
 
 
-def copy_tree(source: Path, target: Path, root: str, staging: Path) -> None:
-    """Copy all below `source` to `target`, into what is there. `root` is the folder that links may not leave."""
+def _pour(reading: int, writing: FileIO) -> int:
+    total = 0
+    while block := os.read(reading, BLOCK):
+        trio.from_thread.check_cancelled()
+        writing.write(block)
+        total += len(block)
+    return total
+
+
+def _all(path: str) -> bool:
+    return True
+
+
+def copy_tree(
+    source: Path, target: Path, staging: Path, *, within: Path, wanted: Wanted = _all, faithful: bool = False
+) -> int:
+    """Copy all that is `wanted` below a folder into `target`, over what is there. Bytes copied.
+
+    Links that lead out of `within` are left out. Of the others a faithful copy keeps the relative ones; any other has
+    in their place the files that they lead to, and nothing for those that lead to folders.
+    """
+    total, within = 0, within.resolve()
     target.mkdir(parents=True, exist_ok=True)
-    for entry in list(source.iterdir()):
-        real = entry.resolve()
-        if entry.is_dir() and not entry.is_symlink():
-            copy_tree(entry, target / entry.name, root, staging)
-        elif real.is_file() and real.is_relative_to(root):
-            copy_file(real, target / entry.name, staging)
+    for path, entry in _walk(source, ""):
+        trio.from_thread.check_cancelled()
+        if not wanted(path):
+            continue
+        here, there = Path(entry.path), target / path
+        if entry.is_dir(follow_symlinks=False):
+            if not os.listdir(here):  # noqa: PTH208 - others come with what is wanted of them
+                there.mkdir(parents=True, exist_ok=True)
+            continue
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if entry.is_file(follow_symlinks=False):
+            total += copy_file(here, there, staging, faithful=faithful)
+        elif entry.is_symlink() and (real := here.resolve()).is_relative_to(within):
+            if faithful:
+                _copy_link(here, there)
+            elif real.is_file():
+                total += copy_file(real, there, staging)
+    return total
+
+
+def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that is below a folder, folders before what is in them."""
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
+        yield above + entry.name, entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, f"{above}{entry.name}/")
+
+
+def _copy_link(link: Path, target: Path) -> None:
+    leads = link.readlink()
+    if leads.is_absolute():
+        return
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    target.symlink_to(leads)
 
 
 def erase(path: Path) -> None:

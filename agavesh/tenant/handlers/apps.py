@@ -12,7 +12,6 @@ from agavesh.tenant.apps import bundles
 from agavesh.tenant.apps.spec import EXECUTION_TYPES, application, check_queue
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
 from agavesh.tenant.files.places import EVERYBODY, Place
-from agavesh.tenant.jobs.copying import Trouble
 from agavesh.tenant.jobs.places import incoming, place_on
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.search import page
@@ -338,7 +337,7 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
             source, Path(target.disk.at(target.path)), incoming(ctx.tenant), None,
             checksum=app.get("_checksum"),
         )  # fmt: skip
-    except Trouble as trouble:
+    except Refusal as trouble:
         raise Refusal(500, f"The files of {app['id']} could not be copied: {trouble}") from None
     ctx.tenant.files.record(target, ctx.user)
     changes = {

@@ -13,13 +13,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from agavesh.tenant.context import Refusal
-from agavesh.tenant.jobs.copying import Trouble
+from agavesh.tenant.files.disk import said
 from agavesh.tenant.jobs.places import Job, incoming, note, run_of
 from agavesh.tenant.jobs.steps import Next, Steps, failed, stopped
 from agavesh.tenant.words import date
@@ -117,10 +116,8 @@ class Jobs:
         while (job := self._tenant.store.get("job", job_id)) is not None:
             try:
                 following = await self._steps.take(job)
-            except (Trouble, Refusal) as trouble:
-                following = failed(str(trouble))
-            except OSError as trouble:
-                following = failed(f"{trouble.strerror}: {Path(trouble.filename or '').name}".rstrip(": "))
+            except (Refusal, OSError) as trouble:
+                following = failed(said(trouble))
             except Exception:  # the edge: whatever is wrong with one job, the tenant and the other jobs go on
                 log.exception("job %s, %s", job_id, job["status"])
                 following = failed(f"The tenant failed while the job was {job['status']}; its log says why")

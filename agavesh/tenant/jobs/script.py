@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from agavesh.tenant.context import Refusal
 from agavesh.tenant.jobs import wrapper
-from agavesh.tenant.jobs.copying import Trouble
 from agavesh.tenant.jobs.places import Job, run_of, short_name, system_of, work_folder
 from agavesh.tenant.jobs.runner import MARK, Spec
 from agavesh.tenant.limits import plain, seconds
@@ -43,7 +43,7 @@ def write_script(tenant: Tenant, job: Job) -> None:
     try:
         template = (work / app["templatePath"].lstrip("/")).read_text(errors="surrogateescape")
     except OSError as trouble:
-        raise Trouble(f"The wrapper {app['templatePath']} cannot be read: {trouble.strerror}") from None
+        raise Refusal(400, f"The wrapper {app['templatePath']} cannot be read: {trouble.strerror}") from None
     values = wrapper.values(app, job.get("_names", {}), job["parameters"])
     text = wrapper.script(
         wrapper.fill(template, {**values, **variables(tenant, job)}),

@@ -6,9 +6,11 @@ tenant ended in the midst of it. It writes no record: it says what is `Next`, an
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,10 @@ import trio
 
 from agavesh.tenant.apps import bundles
 from agavesh.tenant.context import Refusal
+from agavesh.tenant.files.disk import said
+from agavesh.tenant.files.fetching import fetch
+from agavesh.tenant.files.trees import copy_file, copy_tree
 from agavesh.tenant.jobs import script
-from agavesh.tenant.jobs.copying import Trouble, copy_tree, download
 from agavesh.tenant.jobs.places import (
     Job,
     incoming,
@@ -106,17 +110,33 @@ class Steps:
     async def _stage(self, job: Job, uri: str) -> str:
         """Bring one input into the job's folder. Its name there."""
         source = source_of(self._tenant, job["owner"], uri)
-        target, staging = work_folder(self._tenant, job) / source.name, incoming(self._tenant)
-        if source.path is not None:
-            size = await copy_tree(source.path, target, staging, self._copiers, _all)
+        target = work_folder(self._tenant, job) / source.name
+        if source.path is None:
+            size = await self._download(source.url, target)
+        elif await trio.Path(source.path).is_dir():
+            size = await self._copied(partial(copy_tree, source.path, target, within=source.path))
         else:
-            size = await download(source.url, target, staging)
+            size = await self._copied(partial(copy_file, source.path, target))
         progress = {"source": uri, "totalFiles": 1, "totalBytes": size, "totalBytesTransferred": size}
         self._tenant.store.event(
             job["id"], "STAGING_INPUTS", f"Staged {uri}", by=job["owner"], more={"progress": progress}
         )
         note(self._tenant, job, f"staged {uri}, {size} bytes")
         return source.name
+
+    async def _copied(self, copy: Callable[..., int]) -> int:
+        return await trio.to_thread.run_sync(
+            partial(copy, staging=incoming(self._tenant), faithful=True), limiter=self._copiers
+        )
+
+    async def _download(self, url: str, target: Path) -> int:
+        temporary = incoming(self._tenant) / secrets.token_hex(8)
+        try:
+            size = await fetch(url, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return size
 
     async def _staged(self, job: Job) -> Next:
         return Next("STAGING_JOB", "Copying the app to the execution system")
@@ -142,7 +162,7 @@ class Steps:
         with trio.CancelScope(shield=True):  # a runner that starts is waited for, so that a stop finds it
             await run.start(script.spec(self._tenant, job))
         if not run.asked_for:
-            raise Trouble(f"Job could not be started: {run.log.rpartition(chr(10))[2] or 'no runner'}")
+            raise Refusal(500, f"Job could not be started: {run.log.rpartition(chr(10))[2] or 'no runner'}")
         begun = run.begun or {"at": time.time()}
         changes = {"startTime": date(begun["at"]), "localId": str(begun.get("pid", ""))}
         return Next("RUNNING", "Job started running", changes)
@@ -194,12 +214,12 @@ class Steps:
         target = place_on(self._tenant, job["archiveSystem"], job["_archive"])
         unwanted = await trio.to_thread.run_sync(_listed, work / ".agave.archive")
         try:
-            await copy_tree(
-                work, Path(target.disk.at(target.path)), incoming(self._tenant), self._copiers,
-                lambda path: unwanted.isdisjoint(_above(path)),
-            )  # fmt: skip
-        except (Trouble, Refusal) as trouble:
-            why = failed(f"Job outputs could not be archived: {trouble}")
+            archive = Path(target.disk.at(target.path))
+            await self._copied(
+                partial(copy_tree, work, archive, within=work, wanted=lambda path: unwanted.isdisjoint(_above(path)))
+            )
+        except (Refusal, OSError) as trouble:
+            why = failed(f"Job outputs could not be archived: {said(trouble)}")
             return Next("ARCHIVING_FAILED", why.description, {"message": why.description})
         self._tenant.files.record(target, job["owner"])
         return Next("ARCHIVING_FINISHED", "Job archiving completed successfully", {"_archived": True})
@@ -209,10 +229,6 @@ class Steps:
 
     async def _archiving_finished(self, job: Job) -> Next:
         return Next("FINISHED", "Job complete")
-
-
-def _all(path: str) -> bool:
-    return True
 
 
 def _listed(path: Path) -> frozenset[str]:
