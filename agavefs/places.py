@@ -26,6 +26,9 @@ from agavefs.journal import Journal
 _REMOTE = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3|afs|9p|fuse\..*sshfs")
 
 
+_LOG_MOST = 2**20  # bytes
+
+
 class Card(msgspec.Struct, frozen=True):
     """What one mount tells others of itself. `owner` is its name in the journal of `cache`."""
 
@@ -52,7 +55,12 @@ class Places:
         return cls(state, (cache / host).absolute() if cache is not None else state / "cache")
 
     def log(self, name: str) -> Path:
-        return _folder(self.state / "log") / f"{name}.log"
+        """Where a mount logs to. A long log begins anew, and the last one is kept."""
+        path = _folder(self.state / "log") / f"{name}.log"
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > _LOG_MOST:
+                path.replace(path.with_suffix(".old"))
+        return path
 
     def spools(self, owner: str) -> Path:
         return self.cache / "spools" / owner
@@ -69,6 +77,7 @@ class Places:
     @contextlib.contextmanager
     def registered(self, card: Card) -> Iterator[None]:
         """The card is there for others to see."""
+        self.cards()  # throws away those of the dead
         path = _folder(self.state / "mounts") / f"{card.owner}.json"
         fresh = path.with_suffix(".new")
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
