@@ -19,7 +19,8 @@ from urllib.parse import unquote
 
 from agavesh.client.errors import AgaveError
 from agavesh.client.path import parse_uri
-from agavesh.shell.language import Statement, at_cursor, escape, printable
+from agavesh.shell.language import Statement, at_cursor
+from agavesh.shell.tokens import escape, printable
 
 if TYPE_CHECKING:
     from agavesh.api.operation import Operation

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from agavesh.client.errors import AgaveError, BadArgument
-from agavesh.shell.language import printable
+from agavesh.shell.tokens import printable
 
 Asker = Callable[[str, bool], str]
 

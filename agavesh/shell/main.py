@@ -15,9 +15,10 @@ from agavesh.shell import exits
 from agavesh.shell.command import OUTPUTS
 from agavesh.shell.commands import all_commands
 from agavesh.shell.console import Console, OutputClosed
-from agavesh.shell.language import Statement, nearest, printable, unfinished, walk, words
+from agavesh.shell.language import Statement, nearest, walk
 from agavesh.shell.run import checked, mistaken, needs_trio, report, run_here, run_line, silence_output
 from agavesh.shell.session import Leave, Session
+from agavesh.shell.tokens import printable, unfinished, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from agavesh.shell.language import printable
+from agavesh.shell.tokens import printable
 
 if TYPE_CHECKING:
     from agavesh.shell.session import Session

@@ -7,13 +7,10 @@ at the prompt drops the line, during a command cancels it; Ctrl-D on an empty li
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
@@ -32,9 +29,11 @@ from prompt_toolkit.styles import Style
 from agavesh.client.errors import AgaveError
 from agavesh.shell import complete, exits
 from agavesh.shell.engine import Engine, Interrupted
-from agavesh.shell.language import at_cursor, printable, roles, unfinished
+from agavesh.shell.history import AccountHistory
+from agavesh.shell.language import at_cursor, roles
 from agavesh.shell.run import checked, report, run_line
 from agavesh.shell.session import Leave
+from agavesh.shell.tokens import printable, unfinished
 
 if TYPE_CHECKING:
     from agavesh.shell.session import Session
@@ -51,8 +50,6 @@ _STYLE = Style.from_dict(
         "auto-suggestion": "ansibrightblack",
     }
 )
-_KEPT = 2000  # lines of history that are offered
-_HISTORY_WAITS = 30.0  # seconds for the account, whose history it is
 
 
 def prompt(here: Session) -> int:
@@ -66,9 +63,9 @@ class _Prompt:
         self.here, self.runner = here, runner
         self.loop = runner.get_loop()
         self.engine = Engine(here, self.ask)
-        self.history = _AccountHistory(here, lambda: self.engine.tried)
+        self.history = AccountHistory(here, lambda: self.engine.tried)
         self.session: PromptSession[str] = PromptSession(
-            history=ThreadedHistory(self.history),
+            history=ThreadedHistory(_Lines(self.history)),
             completer=_Remote(here, lambda: self.engine),
             complete_while_typing=False,
             lexer=_Colours(here),
@@ -334,56 +331,17 @@ def _hint(here: Session, document: Document) -> str:
     return printable("   ".join([command.usage, *values]))
 
 
-class _AccountHistory(History):
-    """The lines of one account, in a file for its owner only. A line that begins with a blank is not kept."""
+class _Lines(History):
+    """The history as prompt_toolkit wants it."""
 
-    def __init__(self, here: Session, opened: Callable[[], threading.Event]) -> None:
+    def __init__(self, kept: AccountHistory) -> None:
         super().__init__()
-        self._here, self._opened = here, opened
-        self._unwritten: list[str] = []  # whose lines they are is not known yet
-
-    @property
-    def _file(self) -> Path:
-        from platformdirs import user_state_path
-
-        account = self._here.account
-        name = re.sub(r"[^\w.@-]+", "-", account.key) if account is not None else "nobody"
-        return user_state_path("agavesh") / "history" / name
+        self._kept = kept
 
     def load_history_strings(self) -> Iterable[str]:
-        """The newest first. Runs in a thread of its own: whose history it is shows when the account is open."""
-        self._opened().wait(_HISTORY_WAITS)
-        try:
-            text = self._file.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return []
-        return [_unpacked(line) for line in reversed(text.splitlines()[-_KEPT:])]
+        """The newest first; runs in a thread of its own, since it waits."""
+        return self._kept.newest()
 
     def store_string(self, string: str) -> None:
         """Keep a line."""
-        if string.strip() and not string.startswith(" "):
-            self._unwritten.append(_packed(string))
-        if self._opened().is_set():
-            self.write()
-
-    def write(self) -> None:
-        """Write the lines that are not written yet."""
-        lines, self._unwritten = self._unwritten, []
-        if not lines:
-            return
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
-        except OSError as error:
-            self._here.console.note(f"agavesh: the line is not kept in the history: {error.strerror}")
-
-
-def _packed(line: str) -> str:
-    """A text as one line."""
-    return line.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _unpacked(line: str) -> str:
-    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], line)
+        self._kept.add(string)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from agavesh.client.errors import AgaveError, BadArgument
 from agavesh.shell import exits
 from agavesh.shell.console import OutputClosed
-from agavesh.shell.language import Mistake, Statement, Token, printable, statements
+from agavesh.shell.language import Mistake, Statement, statements
 from agavesh.shell.session import Leave, Session, first_error
+from agavesh.shell.tokens import Token, printable
 
 if TYPE_CHECKING:
     from agavesh.shell.command import Command, Parameter

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agavesh.shell import complete
-from agavesh.shell.language import lex
+from agavesh.shell.tokens import lex
 from tests.shell.conftest import Shell
 from tests.shell.test_files import NAMES
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agavesh.shell import exits
-from agavesh.shell.language import quote
+from agavesh.shell.tokens import quote
 from tests.shell.conftest import Shell
 
 ALICE = "/systems/data.demo/alice"

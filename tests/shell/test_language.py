@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 
 from agavesh.shell.command import Table
 from agavesh.shell.commands import all_commands
-from agavesh.shell.language import (
-    Statement,
-    at_cursor,
-    escape,
-    lex,
-    printable,
-    quote,
-    roles,
-    statements,
-    unfinished,
-    words,
-)
+from agavesh.shell.language import Statement, at_cursor, roles, statements
+from agavesh.shell.tokens import escape, lex, printable, quote, unfinished, words
 
 TABLE = all_commands()
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from agavesh.shell import exits
-from agavesh.shell.language import quote
+from agavesh.shell.tokens import quote
 from tests.shell.conftest import Shell
 
 ALICE = "/systems/data.demo/alice"

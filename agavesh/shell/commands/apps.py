@@ -44,7 +44,7 @@ async def show(here: Session, app: AppId) -> None:
 
 
 def _described(app: "Application") -> str:
-    from agavesh.shell.language import printable
+    from agavesh.shell.tokens import printable
 
     lines = [
         f"{app.id}  {app.shortDescription or app.label or ''}",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from agavesh.api.words import TreePath, Word
 from agavesh.client.errors import WrongKind
 from agavesh.shell.command import Short, command
-from agavesh.shell.language import quote
 from agavesh.shell.session import Session
+from agavesh.shell.tokens import quote
 
 if TYPE_CHECKING:
     from agavesh.tree.node import Directory, Node

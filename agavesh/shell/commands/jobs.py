@@ -1,14 +1,11 @@
 """jobs: runs of apps. List, show, submit, wait, stop, logs, history, resubmit, delete."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from agavesh.api.words import JobId, Word
 from agavesh.client.errors import BadArgument, NotFound
 from agavesh.shell.command import Short, command
 from agavesh.shell.session import Session
-
-if TYPE_CHECKING:
-    from agavesh.tree.node import Node
 
 Filter = Annotated[str, Word("FIELD=VALUE, FIELD.OPERATOR=VALUE or FIELD~TEXT", lists="job-fields")]
 Setting = Annotated[
@@ -138,6 +135,7 @@ async def _uri(here: Session, text: str) -> str:
 
 
 async def _submitted(here: Session, job: Any, wait: bool, follow: bool) -> int:
+    from agavesh.shell.joboutput import follow_output, wait_for
     from agavesh.shell.render import show_one
 
     (await here.workspace()).listings.forget("/jobs")
@@ -149,7 +147,7 @@ async def _submitted(here: Session, job: Any, wait: bool, follow: bool) -> int:
         await show_one(here, job)
     ended = not (wait or follow)
     try:
-        status = await _follow_output(here, job.id, "out") if follow else await _wait(here, job.id) if wait else 0
+        status = await follow_output(here, job.id, "out") if follow else await wait_for(here, job.id) if wait else 0
         ended = True
         return status
     finally:
@@ -166,38 +164,18 @@ async def wait(here: Session, jobs: list[JobId]) -> int:
     import trio
 
     from agavesh.shell import exits
+    from agavesh.shell.joboutput import wait_for
 
     ends: list[int] = []
 
     async def one(job: str) -> None:
-        ends.append(await _wait(here, job, named=len(jobs) > 1))
+        ends.append(await wait_for(here, job, named=len(jobs) > 1))
 
     ids = [await _id(here, job) for job in jobs]
     async with trio.open_nursery() as nursery:
         for job in ids:
             nursery.start_soon(one, job)
     return exits.JOB_FAILED if exits.JOB_FAILED in ends else max(ends)
-
-
-async def _wait(here: Session, job: str, *, named: bool = False) -> int:
-    """Follow one job to its end; the exit status that it means."""
-    from agavesh.client.watch import follow
-    from agavesh.shell import exits
-
-    agave = await here.agave()
-    status = ""
-    async for event in follow(agave, job):
-        if event.status != status:  # a step may have several events
-            here.console.note(f"agavesh: {f'job {job}: ' if named else ''}{event.status.lower().replace('_', ' ')}")
-        status = event.status
-    record = await agave.jobs.get(jobId=job)
-    status = record.status or status
-    (await here.workspace()).listings.forget("/jobs", below=True)
-    if status == "FINISHED":
-        return exits.OK
-    if record.message:
-        here.console.note(f"agavesh: {f'job {job}: ' if named else ''}{record.message}")
-    return exits.JOB_FAILED if status == "FAILED" else exits.JOB_STOPPED
 
 
 @command("jobs stop", examples=["jobs stop latest"])
@@ -249,13 +227,15 @@ async def logs(
     err: Annotated[bool, Word("its standard error instead of its standard output"), Short("e")] = False,
 ) -> int:
     """Write out what a job wrote."""
+    from agavesh.shell.joboutput import follow_output, output_file
+
     found = await _id(here, job)
     suffix = "err" if err else "out"
     if follow:
-        return await _follow_output(here, found, suffix)
+        return await follow_output(here, found, suffix)
     from agavesh.shell.content import chunks
 
-    node = await _output(here, found, suffix)
+    node = await output_file(here, found, suffix)
     if node is None:
         raise NotFound(
             f"job {found} has written no .{suffix} file", hint=f'"ls /jobs/{found}/outputs" shows what there is'
@@ -263,67 +243,6 @@ async def logs(
     async for part in chunks(node):
         await here.console.send(part)
     return 0
-
-
-async def _follow_output(here: Session, job: str, suffix: str) -> int:
-    """What the job writes on standard output, what happens to it on standard error; the status it ends with."""
-    import trio
-
-    status = 0
-
-    async def watch() -> None:
-        nonlocal status
-        status = await _wait(here, job)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch)
-        await _copy_growth(here, job, suffix)
-    return status
-
-
-async def _copy_growth(here: Session, job: str, suffix: str) -> None:
-    import trio
-
-    from agavesh.shell.content import SOONEST, growth
-    from agavesh.tree.jobs import FINAL
-
-    agave = await here.agave()
-    while True:
-        ended = (await agave.jobs.getStatus(jobId=job)).status in FINAL
-        if (node := await _output(here, job, suffix)) is not None:
-            async for part in growth(agave, node, 0):
-                await here.console.send(part)
-            return
-        if ended:
-            return
-        await trio.sleep(SOONEST)
-
-
-async def _output(here: Session, job: str, suffix: str) -> "Node | None":
-    """The file that a job's standard output or error went to, if it is there yet."""
-    import re
-
-    from agavesh.client.errors import AgaveError
-    from agavesh.client.storage import JobStorage
-    from agavesh.tree.storage import StorageDirectory
-
-    workspace = await here.workspace()
-    record = await workspace.agave.jobs.get(jobId=job)
-    folder = await workspace.directory(f"/jobs/{job}/outputs")
-    assert isinstance(folder, StorageDirectory)
-    assert isinstance(folder.storage, JobStorage)
-    try:
-        entries = (await folder.listing(fresh=0)).items
-    except AgaveError as error:
-        if isinstance(error, NotFound) or (error.status or 0) >= 500:
-            return None  # wire: before its folder is made, a job's outputs are an error of the server
-        raise
-    # wire: <slug>.out where jobs are processes, <slug>-<id>.out where a scheduler has them
-    slug = re.sub(r"[^a-z0-9]+", "-", (record.name or "").lower()).strip("-")
-    stems = {name.removesuffix(f".{suffix}"): name for name in entries if name.endswith(f".{suffix}")}
-    plain = {re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-"): name for stem, name in stems.items()}
-    chosen = plain.get(slug) or plain.get(f"{slug}-{job}".lower()) or next(iter(sorted(stems.values())), None)
-    return folder.child(entries[chosen]) if chosen else None
 
 
 async def _id(here: Session, job: str) -> str:

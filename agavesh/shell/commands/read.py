@@ -96,7 +96,7 @@ def _first_lines(data: bytes, lines: int) -> bytes:
 
 
 async def _title(here: Session, path: str, at: int, many: int) -> None:
-    from agavesh.shell.language import printable
+    from agavesh.shell.tokens import printable
 
     if many > 1:
         blank = "\n" if at else ""
