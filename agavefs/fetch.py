@@ -94,6 +94,8 @@ class Fetcher:
         Changed if the platform has another version by now; TimedOut; any error of the request. Giving up leaves the
         requests to those who wait for them still, and to the spool.
         """
+        if spool.size <= SMALL:
+            start, stop = 0, spool.size
         reach = self._reach(spool, start, min(stop, spool.size), ahead)
         while gaps := spool.present.missing(start, min(stop, spool.size)):
             watched = self._start(spool, start, reach, gaps)
@@ -110,8 +112,6 @@ class Fetcher:
 
     def _reach(self, spool: Spool, start: int, stop: int, ahead: Ahead | None) -> int:
         """Where fetching is to end for a read of `[start, stop)`."""
-        if spool.size <= SMALL:
-            return spool.size
         if ahead is None:
             return stop
         if not (window := ahead.window(start, stop)):
@@ -174,7 +174,8 @@ class Fetcher:
                     await filling.news.wait()
                 if spool.present.has(start, min(stop, spool.size)):
                     return
-                filling.everything, stop = flight, spool.size
+                filling.everything = flight
+                flight.start, flight.stop = stream.start, stop = stream.start, spool.size
             at, pending = stream.start, bytearray()
             async for chunk in stream:
                 if at + len(pending) >= stop:
@@ -185,7 +186,7 @@ class Fetcher:
                     at, pending = at + len(pending), bytearray()
                     filling.tell()
             spool.fill(at, pending)
-        if not spool.present.has(start, min(flight.stop, spool.size)):
+        if not spool.present.has(flight.start, min(flight.stop, spool.size)):
             raise BadAnswer(f"{spool.remote.uri} ended before its end", hint="try again")
 
 

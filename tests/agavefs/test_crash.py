@@ -45,7 +45,8 @@ def allowed(manifest: Path) -> dict[str, set[bytes]]:
 
 
 async def crash(mount: Mount, chance: random.Random, seed: int) -> None:
-    folder, manifest = mount.home / "work", mount.folder / f"manifest-{seed}"
+    folder, manifest = mount.home / f"work{seed}", mount.folder / f"manifest-{seed}"
+    await folder.mkdir()
     async with trio.open_nursery() as nursery:
         command = [sys.executable, "-c", _WRITER, folder, manifest, str(seed)]
         nursery.start_soon(lambda: mount.run(*command))
@@ -61,17 +62,16 @@ async def crash(mount: Mount, chance: random.Random, seed: int) -> None:
     await mount.start()
     await mount.all_sent()
     for name, contents in allowed(manifest).items():
-        place = mount.tenant.path("data.demo", f"/alice/work/{name}")
+        place = mount.tenant.path("data.demo", f"/alice/work{seed}/{name}")
         found = place.read_bytes() if place.exists() else b"never was"
         # a rename that was under way may have left what was closed under the other name
         aside = place.with_name(f".new-{name}")
         assert found in contents or (aside.exists() and aside.read_bytes() in contents), (name, found[:40], contents)
-    left = [path.name for path in mount.tenant.path("data.demo", "/alice/work").iterdir()]
+    left = [path.name for path in mount.tenant.path("data.demo", f"/alice/work{seed}").iterdir()]
     assert not [name for name in left if name.startswith(".agavefs")]
 
 
 async def test_what_close_promised_survives_kill_9(mount: Mount) -> None:
-    await mount.sh("mkdir work")
     chance = random.Random(3)
     for turn in range(3):
         await crash(mount, chance, seed=turn * 10_000)
@@ -79,7 +79,6 @@ async def test_what_close_promised_survives_kill_9(mount: Mount) -> None:
 
 @pytest.mark.soak
 async def test_what_close_promised_survives_kill_9_a_hundred_times(mount: Mount) -> None:
-    await mount.sh("mkdir work")
     chance = random.Random()
     for turn in range(100):
         await crash(mount, chance, seed=turn * 10_000)

@@ -1,0 +1,220 @@
+"""Fetching into spools: once for all who wait, in blocks, ahead of who reads on, and never two versions in one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from agavefs.fetch import BLOCK, Ahead, Fetcher
+from agavefs.spool import Spool, Spools
+from agavesh.client.errors import BadAnswer, Changed, ServerTrouble, TimedOut
+from agavesh.client.path import RemotePath
+from agavesh.client.storage import Storage, Stream
+
+PLACE = RemotePath("system", "s", "/f")
+
+
+class Shelf(Storage):
+    """A storage of one file. It notes what it is asked for; `gate` holds bytes back, `ranges` may be unknown to it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.owner = content, "s"
+        self.asked: list[tuple[int, int | None]] = []
+        self.gate = trio.Event()
+        self.gate.set()
+        self.ranges = True
+        self.stamp: str | None = "monday"
+        self.cut = len(content)
+        self.trouble: Exception | None = None
+
+    @asynccontextmanager
+    async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[Stream]:
+        self.asked.append((start, stop))
+        if self.trouble is not None:
+            raise self.trouble
+        start, stop = (start, stop or len(self.content)) if self.ranges else (0, len(self.content))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for at in range(start, min(stop, self.cut), 65536):
+                await self.gate.wait()
+                yield self.content[at : min(at + 65536, stop, self.cut)]
+
+        yield Stream(start, len(self.content), chunks(), self.stamp)
+
+
+CONTENT = bytes(range(251)) * 100_000  # 25 MB, and no two blocks alike
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf(CONTENT)
+
+
+@pytest.fixture
+def spools(tmp_path: Path) -> Spools:
+    return Spools(tmp_path / "spools", room=2**30)
+
+
+def spool_of(shelf: Shelf, spools: Spools) -> Spool:
+    spool = spools.make(PLACE, shelf, size=len(shelf.content), version=(len(shelf.content), 1.0))
+    spools.take(spool)
+    return spool
+
+
+async def test_what_was_asked_is_there(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    for start, stop in ((7_000_000, 7_000_010), (0, 5), (24_999_000, 30_000_000), (3_900_000, 4_500_000)):
+        await fetcher.ensure(spool, start, stop)
+        assert spool.read(start, stop) == CONTENT[start:stop]
+    assert spool.present.total < 2_000_000  # and little else
+
+
+async def test_one_fetch_serves_all_who_wait(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    async with trio.open_nursery() as readers:
+        for _ in range(10):
+            readers.start_soon(fetcher.ensure, spool, 100, 200)
+    assert shelf.asked == [(100, 200)]
+
+
+async def test_who_gives_up_fails_nobody_else(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    shelf.gate = trio.Event()
+    async with trio.open_nursery() as readers:
+        with trio.CancelScope() as impatient:
+            readers.start_soon(fetcher.ensure, spool, 0, 10)
+            readers.start_soon(cancel_later, impatient)
+            await fetcher.ensure(spool, 0, 10)
+        shelf.gate.set()
+    assert spool.read(0, 10) == CONTENT[:10]
+    assert len(shelf.asked) == 1
+
+
+async def cancel_later(scope: trio.CancelScope) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    scope.cancel()
+
+
+async def test_who_reads_on_finds_it_there(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery), Ahead()
+    for start in range(0, len(CONTENT), 131072):
+        await fetcher.ensure(spool, start, start + 131072, ahead=ahead)
+        assert spool.read(start, start + 131072) == CONTENT[start : start + 131072]
+    # far fewer requests than reads, and none larger than a block
+    assert len(shelf.asked) < 16
+    assert all((stop or len(CONTENT)) - start <= BLOCK for start, stop in shelf.asked)
+
+
+async def test_who_jumps_about_gets_little_more_than_asked(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery), Ahead()
+    for start in (20_000_000, 5_000_000, 15_000_000, 9_000_000):
+        await fetcher.ensure(spool, start, start + 4096, ahead=ahead)
+    assert spool.present.total == 4 * 131072
+
+
+async def test_a_small_file_comes_whole_by_one_request(spools: Spools, nursery: trio.Nursery) -> None:
+    shelf = Shelf(b"x" * 900_000)
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    await fetcher.ensure(spool, 500_000, 500_001, ahead=Ahead())
+    assert (shelf.asked, spool.whole) == ([(0, None)], True)
+
+
+async def test_without_ranges_the_whole_file_comes_once(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    shelf.ranges = False
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    await fetcher.ensure(spool, 20_000_000, 20_000_010)
+    await fetcher.ensure(spool, 0, 25_000_000)
+    assert spool.read(0, 30_000_000) == CONTENT
+    assert len(shelf.asked) == 1
+
+
+async def test_two_versions_are_never_mixed(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    await fetcher.ensure(spool, 0, 10)
+    shelf.stamp = "tuesday"
+    with pytest.raises(Changed):
+        await fetcher.ensure(spool, 9_000_000, 9_000_010)
+    assert spool.read(0, 10) == CONTENT[:10]
+    shelf.stamp, shelf.content = "monday", CONTENT[:-1]
+    with pytest.raises(Changed):
+        await fetcher.ensure(spool, 9_000_000, 9_000_010)
+
+
+async def test_a_short_answer_is_an_error_and_not_the_end(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    shelf.cut = 1000
+    with pytest.raises(BadAnswer):
+        await fetcher.ensure(spool, 0, 5000)
+    shelf.cut = len(CONTENT)
+    await fetcher.ensure(spool, 0, 5000)
+    assert spool.read(0, 5000) == CONTENT[:5000]
+
+
+async def test_trouble_is_told_to_who_waits_and_then_over(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    shelf.trouble = ServerTrouble("no")
+    with pytest.raises(ServerTrouble):
+        await fetcher.ensure(spool, 0, 10)
+    shelf.trouble = None
+    await fetcher.ensure(spool, 0, 10)
+
+
+async def test_silence_ends_a_wait(
+    shelf: Shelf, spools: Spools, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery, patience=20)
+    shelf.gate = trio.Event()
+    with pytest.raises(TimedOut):
+        await fetcher.ensure(spool, 0, 10)
+    assert trio.current_time() == 20
+    shelf.gate.set()
+    await fetcher.ensure(spool, 0, 10)
+
+
+async def test_what_was_written_meanwhile_is_not_overwritten(
+    shelf: Shelf, spools: Spools, nursery: trio.Nursery
+) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery)
+    shelf.gate = trio.Event()
+    async with trio.open_nursery() as readers:
+        readers.start_soon(fetcher.ensure, spool, 0, 200_000)
+        await trio.testing.wait_all_tasks_blocked()
+        spool.truncate(0)
+        spool.write(100, b"ours")
+        shelf.gate.set()
+    assert spool.read(0, 1000) == bytes(100) + b"ours"
+
+
+def test_spools_that_nobody_needs_make_room(spools: Spools) -> None:
+    spools.room = 2500
+    kept = []
+    for number in range(5):
+        spool = spools.make(PLACE._replace(path=f"/{number}"), Shelf(b""), size=1000, version=(1000, 1.0))
+        spools.take(spool)
+        spool.fill(0, bytes(1000))
+        kept.append(spool)
+    assert spools.held == 5000  # all are open
+    for spool in kept:
+        spools.drop(spool)
+    assert spools.held <= 2500
+    found = [number for number in range(5) if spools.find(PLACE._replace(path=f"/{number}"), (1000, 1.0))]
+    assert found == [3, 4]  # those used last
+    assert len(list(spools.folder.iterdir())) == 2
+
+
+def test_a_spool_that_is_owed_is_never_evicted(spools: Spools) -> None:
+    spools.room = 10
+    spool = spools.make(PLACE, Shelf(b""))
+    spools.take(spool)
+    spool.write(0, bytes(1000))
+    spool.row = 1
+    spools.drop(spool)
+    assert spool.path.stat().st_size == 1000
+    spool.row = None
+    spools.settled(spool, (1000, 1.0))
+    assert not spool.path.exists()
