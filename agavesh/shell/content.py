@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from agavesh.client.errors import BadAnswer, Changed, NotFound, WrongKind
+from agavesh.client.errors import BadAnswer, Changed, NotFound, Untrusted, WrongKind
 from agavesh.client.storage import JobStorage
+from agavesh.client.watch import PASSING
 from agavesh.tree.jobs import FINAL
 from agavesh.tree.node import Directory, File, Node
 from agavesh.tree.storage import StorageFile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK = 64 * 1024  # bytes that the end of a file is looked for in, at first
 SOONEST, LATEST = 0.5, 5.0  # seconds between looks at a file that may grow
+PATIENCE = 600.0  # seconds without any answer after which a file is followed no further
 
 
 def as_file(node: Node) -> File:
@@ -90,11 +92,12 @@ async def growth(agave: Agave, node: Node, start: int) -> AsyncGenerator[bytes, 
         raise WrongKind(f"{file.path} does not grow", hint="only files on systems and outputs of jobs can be followed")
     job = file.storage.owner if isinstance(file.storage, JobStorage) else None
     position, pause = start, SOONEST
+    gives_up = trio.current_time() + PATIENCE
     while True:
-        # asked before the size: what an ended job left is all there
-        ended = job is not None and (await agave.jobs.getStatus(jobId=job)).status in FINAL
-        size = position
+        size, ended = position, False
         try:
+            # asked before the size: what an ended job left is all there
+            ended = job is not None and (await agave.jobs.getStatus(jobId=job)).status in FINAL
             size = await size_of(file)
             if size > position:
                 async with aclosing(chunks(file, position, size)) as parts:
@@ -105,9 +108,14 @@ async def growth(agave: Agave, node: Node, start: int) -> AsyncGenerator[bytes, 
                 continue
             if size < position:
                 position = size  # cut short by its writer: what is written from here on is news
+            gives_up = trio.current_time() + PATIENCE
         except (NotFound, Changed):
             if job is None or ended:
                 raise  # while a job archives, its outputs may be out of sight
+        except PASSING as trouble:
+            if isinstance(trouble, Untrusted) or trio.current_time() > gives_up:
+                raise
+            ended = False
         if ended:
             return
         await trio.sleep(pause)

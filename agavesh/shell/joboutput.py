@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from agavesh.client.errors import AgaveError, NotFound
+from agavesh.client.errors import AgaveError, NotFound, Untrusted
 from agavesh.client.storage import JobStorage
-from agavesh.client.watch import follow
+from agavesh.client.watch import PASSING, follow
 from agavesh.shell import exits
-from agavesh.shell.content import SOONEST, growth
+from agavesh.shell.content import PATIENCE, SOONEST, growth
 from agavesh.tree.jobs import FINAL
 from agavesh.tree.storage import StorageDirectory
 
 if TYPE_CHECKING:
     from agavesh.shell.session import Session
     from agavesh.tree.node import Node
+
+T = TypeVar("T")
 
 
 async def wait_for(here: Session, job: str, *, named: bool = False) -> int:
@@ -28,7 +32,7 @@ async def wait_for(here: Session, job: str, *, named: bool = False) -> int:
         if event.status != status:  # a step may have several events
             here.console.note(f"agavesh: {f'job {job}: ' if named else ''}{event.status.lower().replace('_', ' ')}")
         status = event.status
-    record = await agave.jobs.get(jobId=job)
+    record = await _patiently(lambda: agave.jobs.get(jobId=job))
     status = record.status or status
     (await here.workspace()).listings.forget("/jobs", below=True)
     if status == "FINISHED":
@@ -55,13 +59,26 @@ async def follow_output(here: Session, job: str, suffix: str) -> int:
 async def _copy_growth(here: Session, job: str, suffix: str) -> None:
     agave = await here.agave()
     while True:
-        ended = (await agave.jobs.getStatus(jobId=job)).status in FINAL
-        if (node := await output_file(here, job, suffix)) is not None:
-            async for part in growth(agave, node, 0):
-                await here.console.send(part)
+        ended = (await _patiently(lambda: agave.jobs.getStatus(jobId=job))).status in FINAL
+        if (node := await _patiently(lambda: output_file(here, job, suffix))) is not None:
+            async with aclosing(growth(agave, node, 0)) as parts:
+                async for part in parts:
+                    await here.console.send(part)
             return
         if ended:
             return
+        await trio.sleep(SOONEST)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, waited for through trouble on the line; a refusal is not."""
+    gives_up = trio.current_time() + PATIENCE
+    while True:
+        try:
+            return await ask()
+        except PASSING as trouble:
+            if isinstance(trouble, Untrusted) or trio.current_time() > gives_up:
+                raise
         await trio.sleep(SOONEST)
 
 

@@ -218,3 +218,30 @@ async def test_every_operation_can_be_called_by_its_name(shell: Shell) -> None:
 
     for operation in operations():
         assert _find(operation.service, operation.name) is operation
+
+
+async def test_a_job_is_followed_through_trouble_on_the_line(shell: Shell, tenant: Any) -> None:
+    async with trio.open_nursery() as nursery:
+        said: list[Any] = []
+
+        async def follow() -> None:
+            said.append(await shell("jobs submit ticker-1.0 lines=3 delay=0.5 --follow"))
+
+        nursery.start_soon(follow)
+        with trio.fail_after(30):
+            while not (await tenant_jobs(tenant)):
+                await trio.sleep(0.05)
+        with (
+            tenant.faults.refusing("jobs.listOutputs", 502, times=2),
+            tenant.faults.malforming("jobs.getStatus", times=2),
+        ):
+            with trio.fail_after(60):
+                while not said:
+                    await trio.sleep(0.05)
+    assert said[0].status == 0, said[0].err
+    assert len(said[0].lines) == 3
+
+
+async def tenant_jobs(tenant: Any) -> list[Any]:
+    async with tenant.http() as http:
+        return list((await http.get("/jobs/v2/")).json()["result"])

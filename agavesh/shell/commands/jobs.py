@@ -233,6 +233,8 @@ async def logs(
     suffix = "err" if err else "out"
     if follow:
         return await follow_output(here, found, suffix)
+    from contextlib import aclosing
+
     from agavesh.shell.content import chunks
 
     node = await output_file(here, found, suffix)
@@ -240,8 +242,9 @@ async def logs(
         raise NotFound(
             f"job {found} has written no .{suffix} file", hint=f'"ls /jobs/{found}/outputs" shows what there is'
         )
-    async for part in chunks(node):
-        await here.console.send(part)
+    async with aclosing(chunks(node)) as parts:
+        async for part in parts:
+            await here.console.send(part)
     return 0
 
 

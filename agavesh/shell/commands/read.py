@@ -58,6 +58,8 @@ async def tail(
     follow: Annotated[bool, Word("go on with what is added; for an output, to the end of its job"), Short("f")] = False,
 ) -> None:
     """Write out the end of files."""
+    from contextlib import aclosing
+
     from agavesh.shell.content import as_file, chunks, growth, last_lines, size_of
 
     _count(lines)
@@ -68,8 +70,6 @@ async def tail(
         node = as_file(await here.find(path))
         size = await size_of(node)
         if bytes >= 0:
-            from contextlib import aclosing
-
             if size and bytes:
                 async with aclosing(chunks(node, max(0, size - bytes), size)) as parts:
                     async for part in parts:
@@ -77,8 +77,9 @@ async def tail(
         else:
             await here.console.send(await last_lines(node, lines, size))
         if follow:
-            async for part in growth(await here.agave(), node, size):
-                await here.console.send(part)
+            async with aclosing(growth(await here.agave(), node, size)) as parts:
+                async for part in parts:
+                    await here.console.send(part)
 
 
 def _count(lines: int) -> None:
