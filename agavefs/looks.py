@@ -56,6 +56,11 @@ class Found:
     inode: Inode | None = None
 
 
+@dataclass(frozen=True)
+class Outside(Link):
+    """A name for a file of this machine: the target is no tree path."""
+
+
 class Looks:
     """Finds inodes. `extra` are names in the root that are not the tree's, and not listed."""
 
@@ -250,6 +255,8 @@ class Looks:
         """The target, as a path from where the link stands."""
         if not isinstance(inode.node, Link):
             raise BadArgument(f"{inode.path} is no link")
+        if isinstance(inode.node, Outside):
+            return inode.node.target
         return posixpath.relpath(inode.node.target, posixpath.dirname(inode.node.path))
 
 

@@ -94,7 +94,7 @@ async def _serve(
     def status() -> str:
         return _status(card, spools, writeback, looks)
 
-    extra = control.make_control({"status": status, "errors": errors.text})
+    extra = control.make_control({"status": status, "errors": errors.text}, lambda: writeback.stranded)
     looks = Looks(workspace.root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra})
     files = Files(looks, workspace.listings, spools, fetcher, writeback)
     names = Names(looks, workspace.listings, files, writeback)
@@ -185,6 +185,6 @@ def _status(card: Card, spools: Spools, writeback: Writeback, looks: Looks) -> s
         for spool, trouble in writeback.owed
     ]
     if writeback.stranded:
-        lines.append("written by a mount that died, never closed, and kept here:")
+        lines.append("written by a mount that died, never closed, and kept (see .agavefs/recovered):")
         lines += [f"  {row.remote.uri}  {row.spool}" for row in writeback.stranded]
     return "".join(f"{line}\n" for line in lines)

@@ -164,6 +164,8 @@ async def test_what_was_never_closed_is_kept_and_not_sent(mount: Mount) -> None:
     assert "never closed" in status
     spool = next(line.split()[-1] for line in status.splitlines() if "agave://data.demo//alice/f" in line)
     assert await trio.Path(spool).read_bytes() == b"half"
+    (recovered,) = await (mount.path / ".agavefs/recovered").iterdir()
+    assert await recovered.read_bytes() == b"half"
     assert "f" not in await names_there(mount)
 
 
@@ -214,6 +216,26 @@ async def test_a_folder_that_others_have_filled_is_not_removed(mount: Mount, aga
         await (mount.home / "d").rmdir()
     assert told.value.errno == errno.ENOTEMPTY
     assert there(mount, "d/f") == b"x"
+
+
+async def test_an_open_file_that_is_unlinked_can_still_be_read_to_its_end(mount: Mount) -> None:
+    place = mount.tenant.path("data.demo", "/alice/large")
+    place.write_bytes(b"0123456789abcdef" * 2**20)
+    os.utime(place, (1e9, 1e9))
+    async with await (mount.home / "large").open("rb", buffering=0) as file:
+        assert await file.read(16) == b"0123456789abcdef"
+        await (mount.home / "large").unlink()
+        assert not await (mount.home / "large").exists()
+        assert await mount.sh("ls -A") == ""
+        await file.seek(-16, os.SEEK_END)
+        assert await file.read() == b"0123456789abcdef"
+    # what it was hidden as is gone with the last who had it open
+
+    async def is_gone() -> bool:
+        return await names_there(mount) == []
+
+    await mount.until(is_gone)
+    assert rows(mount) == []
 
 
 async def test_a_lock_that_others_hold_is_seen(mount: Mount, agave: Agave) -> None:
