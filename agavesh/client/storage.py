@@ -134,7 +134,7 @@ class Storage:
         raise self._refusal(path)
 
     async def mkdir(self, path: str) -> None:
-        """Make a folder, and its parents. Quiet if it is there already; AlreadyThere for a file."""
+        """Make a folder in one that exists. Quiet if it is there already; AlreadyThere for a file."""
         raise self._refusal(path)
 
     async def move(self, source: str, target: str) -> None:

@@ -34,7 +34,8 @@ class House:
             "XDG_CONFIG_HOME": "c",
         }
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AGAVE_")},
+            # a user's Python keeps what it has compiled
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AGAVE_", "PYTHON"))},
             **{name: str(folder / value) for name, value in names.items()},
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
