@@ -323,6 +323,9 @@ class Files:
             await self._hide(inode, node, spool)
         else:
             await node.storage.remove(node.inner)
+            if spool is None and (spool := self._spools.find(node.remote, inode.entry.version)) is not None:
+                spool.orphan = True  # nobody will ask for it again
+                self._spools.rest(spool)
         self.forget(inode)
 
     async def _hide(self, inode: Inode, node: StorageFile, spool: Spool) -> None:
