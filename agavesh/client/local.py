@@ -262,5 +262,6 @@ def _alive(pid: int) -> bool:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it said nothing"
+    """The last sentence of a log; what is set in below it is a hint."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip() and not line.startswith(" ")]
+    return lines[-1].removeprefix("agavesh: ")[:300] if lines else "it said nothing"

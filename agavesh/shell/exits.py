@@ -38,7 +38,7 @@ MEANING = {
     LATER: "no answer in time, or asked to wait, or something is in use or changed meanwhile: try again",
     PROTOCOL: "an answer was cut, malformed, or not from a platform",
     NOT_ALLOWED: "not signed in, or not permitted",
-    CONFIG: "a tenant's folder is of another version",
+    CONFIG: "a tenant's folder is of another version, or damaged",
     INTERRUPTED: "Ctrl-C",
     OUTPUT_CLOSED: "the reader of the output went away",
 }

@@ -40,6 +40,10 @@ class AlreadyServed(Exception):
     """Another process serves this folder."""
 
 
+class NoAddress(Exception):
+    """The address to listen at is not to be had."""
+
+
 @contextlib.asynccontextmanager
 async def running(
     root: Path,
@@ -52,7 +56,11 @@ async def running(
     faults_by_http: bool = False,
     grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
-    """A tenant that serves `root`, seeded if it is fresh, while the block runs. Raises AlreadyServed, OtherVersion."""
+    """A tenant that serves `root`, seeded if it is fresh, while the block runs.
+
+    Raises AlreadyServed, NoAddress, OtherVersion; Damaged, and OSError for a folder that cannot be used, may come in
+    the group of a nursery.
+    """
     with _alone(root), contextlib.ExitStack() as at_last:
         store.check(root / "tenant.db")
         listener = at_last.enter_context(_listener(host, port, root))
@@ -118,11 +126,11 @@ async def serve(
 ) -> None:
     """Serve `root` until SIGTERM or SIGINT, or until nobody asked for `idle` seconds and no job runs.
 
-    `tenant.json` stands in the folder while it serves, and only then. Call it in the main thread. Raises AlreadyServed,
-    and OSError for an address that is not to be had.
+    `tenant.json` stands in the folder while it serves, and only then. Call it in the main thread. Raises what `running`
+    does, none of it in a group.
     """
     state_file = root / "tenant.json"
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with _one_trouble(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with running(
             root,
             host=host,
@@ -142,6 +150,18 @@ async def serve(
             finally:
                 state_file.unlink(missing_ok=True)
                 _leave_in_any_case(GRACE + 2)
+
+
+@contextlib.contextmanager
+def _one_trouble() -> Iterator[None]:
+    """What ends a program alone comes out of the groups that nurseries put around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        alone: BaseException = group
+        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+            alone = alone.exceptions[0]
+        raise alone from None
 
 
 def _state(tenant: Tenant, tls: bool) -> dict[str, Any]:
@@ -205,16 +225,16 @@ def _listener(host: str, port: int, root: Path) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     remembered = root / "port"
-    wish = port
-    if not port and remembered.exists():
-        wish = int(remembered.read_text() or 0)
-    try:
-        found.bind((host, wish))
-    except OSError:
-        if wish == port:
-            found.close()
-            raise
-        found.bind((host, 0))
+    last = remembered.read_text(errors="replace") if remembered.exists() else ""
+    for wish in (port or (int(last) if last.isdecimal() else 0), port):
+        try:
+            found.bind((host, wish))
+            break
+        except OSError as problem:
+            trouble = problem
+    else:
+        found.close()
+        raise NoAddress(f"cannot listen at {host}, port {port}: {trouble.strerror}")
     remembered.write_text(str(found.getsockname()[1]))
     return found
 

@@ -16,7 +16,7 @@ from agavesh.tenant.files.listing import Listings
 from agavesh.tenant.files.places import Files
 from agavesh.tenant.files.staging import Staging
 from agavesh.tenant.jobs.life import Jobs
-from agavesh.tenant.store import Store
+from agavesh.tenant.store import Damaged, Store
 
 NAME = "embedded"
 
@@ -84,9 +84,12 @@ class Secrets(msgspec.Struct):
     @classmethod
     def of(cls, path: Path) -> Secrets:
         """Those in a file, or fresh ones."""
-        if path.exists():
+        if not path.exists():
+            return cls(secrets.token_hex(32))
+        try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
-        return cls(secrets.token_hex(32))
+        except msgspec.DecodeError as problem:
+            raise Damaged(f"{path} cannot be read: {problem}") from None
 
     def keep(self, path: Path) -> None:
         write_private(path, msgspec.json.encode(self))

@@ -63,13 +63,20 @@ class OtherVersion(Exception):
     """The file was written by a program with other tables."""
 
 
+class Damaged(Exception):
+    """A file of the tenant's own cannot be read any more."""
+
+
 def check(path: Path) -> None:
-    """Raise OtherVersion if there is a file at `path` that `Store` would misread."""
+    """Raise OtherVersion or Damaged if there is a file at `path` that `Store` could not read."""
     if not path.exists():
         return
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        (found,) = db.execute("pragma user_version").fetchone()
-        tables = db.execute("select count(*) from sqlite_master").fetchone()[0]
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            (found,) = db.execute("pragma user_version").fetchone()
+            tables = db.execute("select count(*) from sqlite_master").fetchone()[0]
+    except sqlite3.Error as problem:
+        raise Damaged(f"{path} cannot be read: {problem}") from None
     if tables and found != VERSION:
         raise OtherVersion(f"{path} is of version {found}, and this program reads version {VERSION}")
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -41,9 +42,15 @@ def certificate(folder: Path, host: str = "127.0.0.1") -> Certificate:
 
 
 def _good(found: Certificate, host: str) -> bool:
-    if not (found.ca.exists() and found.chain.exists() and found.key.exists()):
+    """Whether all three files are there, belong together, are for `host` and good for some time."""
+    try:
+        ca, server = (x509.load_pem_x509_certificate(path.read_bytes()) for path in (found.ca, found.chain))
+        server.verify_directly_issued_by(ca)
+        key = serialization.load_pem_private_key(found.key.read_bytes(), None)
+    except (FileNotFoundError, ValueError, InvalidSignature):  # not made yet, cut short by a crash, or half renewed
         return False
-    server = x509.load_pem_x509_certificate(found.chain.read_bytes())
+    if key.public_key() != server.public_key():
+        return False
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return server.not_valid_after_utc - datetime.now(UTC) > MARGIN and _name(host) in names
 

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 def served(root: Path, *options: str) -> Iterator[dict[str, Any]]:
     """A tenant with demonstration data, until the block ends; gives what its `tenant.json` says."""
     about = root / "tenant.json"
-    command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(root), "--demo", *options]
+    command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(root), "--demo", *options]
     with (root.parent / "tenant.log").open("w+") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

@@ -31,7 +31,7 @@ class Served:
 
     async def start(self) -> None:
         (self.root / "tenant.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(self.root)]
+        command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(self.root)]
         self.process = await trio.lowlevel.open_process(command, stdin=-3)
         with trio.fail_after(20):
             while not (self.root / "tenant.json").exists():

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import ssl
 import stat
@@ -51,7 +52,7 @@ async def serve(tenant_root: Path, nursery: trio.Nursery):
 
     async def start(*words: str) -> Program:
         (tenant_root / "tenant.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(tenant_root), *words]
+        command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(tenant_root), *words]
         process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
         started.append(process)
         with trio.fail_after(20):
@@ -119,11 +120,19 @@ async def test_an_upload_that_was_taken_survives_kill_9(serve):
     assert list((again.root / "staging").iterdir()) == []
 
 
+async def refused(root: Path, *words: str) -> tuple[int, str]:
+    """What a `serve` that cannot serve ends with, and says."""
+    command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(root), *words]
+    with trio.fail_after(20):
+        ended = await trio.run_process(command, check=False, capture_stderr=True)
+    assert b"a fault of agavesh" not in ended.stderr
+    return ended.returncode, ended.stderr.decode()
+
+
 async def test_only_one_serves_a_folder(serve):
     program = await serve()
-    command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(program.root)]
-    second = await trio.run_process(command, check=False, capture_stderr=True)
-    assert (second.returncode, b"another process serves" in second.stderr) == (75, True)
+    status, said = await refused(program.root)
+    assert (status, "another process serves" in said, "tenant status --root" in said) == (75, True, True)
     assert (program.root / "tenant.json").exists()
 
 
@@ -132,9 +141,49 @@ async def test_records_of_another_version_are_not_misread(serve):
     await program.end()
     with contextlib.closing(sqlite3.connect(program.root / "tenant.db")) as db:
         db.execute("pragma user_version = 99")
-    command = [sys.executable, "-m", "agavesh.tenant", "serve", "--root", str(program.root)]
-    second = await trio.run_process(command, check=False, capture_stderr=True)
-    assert (second.returncode, b"is of version 99" in second.stderr) == (78, True)
+    status, said = await refused(program.root)
+    assert (status, "is of version 99" in said, "another folder" in said) == (78, True, True)
+
+
+@pytest.mark.parametrize("name", ["tenant.db", "secrets.json"])
+async def test_a_damaged_folder_is_said_to_be_damaged(tmp_path, name):
+    (tmp_path / name).write_text("junk")
+    status, said = await refused(tmp_path)
+    assert (status, f"{name} cannot be read" in said) == (78, True)
+
+
+async def test_a_port_in_use_is_no_fault(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        status, said = await refused(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert (status, "Address already in use" in said) == (69, True)
+
+
+async def test_the_port_of_the_last_time_is_only_a_wish(serve, tenant_root):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        tenant_root.mkdir(exist_ok=True)
+        (tenant_root / "port").write_text(str(taken.getsockname()[1]))
+        program = await serve()
+        assert not program.state["url"].endswith(f":{taken.getsockname()[1]}")
+
+
+async def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    status, said = await refused(tmp_path / "file" / "tenant")
+    assert (status, "Not a directory" in said, "--root" in said) == (74, True, True)
+
+
+@pytest.mark.parametrize("words", [("--port", "70000"), ("--idle", "-1"), ("--token-lifetime", "-1")])
+async def test_numbers_without_a_meaning_are_refused(tmp_path, words):
+    assert (await refused(tmp_path, *words))[0] == 64
+
+
+async def test_a_certificate_that_is_damaged_is_made_anew(serve):
+    program = await serve("--tls")
+    await program.end()
+    (program.root / "tls" / "server.pem").write_text("junk")
+    again = await serve("--tls")
+    async with again.http(await again.token()) as http:
+        assert (await http.get("/profiles/v2/me")).status_code == 200
 
 
 async def test_tls_shows_a_certificate_that_its_own_authority_made(serve):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from agavesh.api.words import LocalPath, Word
-from agavesh.client.errors import BadArgument, NotFound, TimedOut
+from agavesh.client.errors import AgaveError, BadArgument, Busy, NotAllowed, NotFound, TimedOut, Unreachable
 from agavesh.shell.command import command
 from agavesh.shell.session import Session
 
@@ -32,13 +32,47 @@ def serve(
     """Be a tenant: serve the platform's API from a folder, until stopped."""
     if here.lives:
         raise BadArgument("a tenant needs a process of its own", hint='"tenant start" starts yours in the background')
-    from agavesh.tenant.__main__ import main
+    if not 0 <= port < 1 << 16:
+        raise BadArgument(f"{port} is no port", hint="1 to 65535, or 0 for one that is free")
+    if idle < 0 or token_lifetime < 0:
+        raise BadArgument("a time cannot be negative", hint="leave the option away for no end, and for the usual time")
 
-    words = ["serve", "--root", str(_folder(root)), "--host", host, "--port", str(port)]
-    words += [f"--{name}" for name, asked in (("tls", tls), ("demo", demo), ("faults", faults)) if asked]
-    for name, seconds in (("idle", idle), ("token-lifetime", token_lifetime)):
-        words += [f"--{name}", str(seconds)] if seconds else []
-    return main(words)
+    import logging
+    from functools import partial
+
+    import trio
+
+    from agavesh.shell import exits
+    from agavesh.tenant import server, store
+    from agavesh.tenant.auth import LIFETIME
+    from agavesh.tenant.demo.seed import DEMO, PEOPLE
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    if not _is_loopback(host):
+        here.console.note(
+            f"warning: serving on {host}: whoever reaches it and has a password may read and write files and run"
+            " programs here" + ("" if tls else ", and without --tls passwords are sent in the clear")
+        )
+    folder = _folder(root).absolute()
+    try:
+        trio.run(
+            partial(
+                server.serve, folder, host=host, port=port, tls=tls, seed=DEMO if demo else PEOPLE,
+                lifetime=token_lifetime or LIFETIME, idle=idle or None, faults_by_http=faults,
+            )
+        )  # fmt: skip
+    except server.AlreadyServed as problem:
+        raise Busy(str(problem), hint=f"`agavesh tenant status --root {folder}` says where it is") from None
+    except server.NoAddress as problem:
+        raise Unreachable(str(problem), hint="another --host or --port; port 0 takes one that is free") from None
+    except (store.OtherVersion, store.Damaged) as problem:
+        here.console.complain(AgaveError(str(problem), hint="serve another folder, or remove this one"))
+        return exits.CONFIG
+    except OSError as problem:
+        kind = NotAllowed if isinstance(problem, PermissionError) else AgaveError
+        why = f"{problem.strerror}: {problem.filename}" if problem.filename else problem.strerror
+        raise kind(f"no tenant can be kept in {folder}: {why}", hint="--root names another folder") from None
+    return 0
 
 
 @command("tenant start")
@@ -91,6 +125,16 @@ async def stop(here: Session, *, root: Root = "") -> None:
     finally:
         os.close(process)
     raise TimedOut(f"the tenant, process {card.pid}, was asked to end and still runs", hint="try again in a moment")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _folder(root: str) -> "Path":
