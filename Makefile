@@ -10,7 +10,7 @@ run: ## see it work: a tenant, a job, its outputs through the shell and the moun
 	@tests/first_light.sh
 
 test: lint ## all tests, with lint and types
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: dev ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

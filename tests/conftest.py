@@ -17,6 +17,16 @@ from agavesh.tenant.faults import Faults
 from agavesh.tenant.jobs.runs import Run
 from agavesh.tenant.state import Tenant as State
 
+SAID = "said at the end of the run"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have recorded as SAID, for people. It comes with their reports, from other processes too."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == SAID:
+                terminalreporter.write_line(str(value))
+
 
 class Tenant:
     """A running tenant as tests see it. `state` is its inside, for the few tests that must look there."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 AGAVEPY = ("agavepy==0.9.5", "setuptools<80")  # it imports pkg_resources through `future`
-SAID = pytest.StashKey[str]()
 FOLDER = Path(__file__).parents[2] / ".cache" / "agavepy-0.9.5"
 
 
@@ -34,9 +33,3 @@ def _works(python: Path) -> bool:
     if not python.exists():
         return False
     return subprocess.run([python, "-c", "import agavepy.agave"], capture_output=True, timeout=60).returncode == 0
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The count of the wire comparison, for people."""
-    if said := config.stash.get(SAID, None):
-        terminalreporter.write_line(said)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ import trustme
 
 from agavesh.api import catalogue
 from agavesh.client import Agave
+from tests.conftest import SAID
 
 from .cases import BYTES, ODD, PATH, QUOTED, TEXT, Call, as_json, calls
-from .conftest import SAID
 from .recorder import Part, Recorder, Wire, recording
 
 TOKEN, USERNAME, PASSWORD = "a-token", "alice", "pass word"
@@ -247,15 +247,16 @@ def test_the_request_is_the_one_that_agavepy_sends(
 
 
 def test_every_documented_operation_is_compared_and_few_are_faulty(
-    theirs: dict[str, list[Wire] | str], ours: dict[str, list[Wire]], pytestconfig: pytest.Config
+    theirs: dict[str, list[Wire] | str], ours: dict[str, list[Wire]], record_property: Callable[[str, object], None]
 ) -> None:
     assert set(theirs) == set(ours)
     documented = [operation.key for operation in catalogue.operations() if operation.documented]
     faulty = {case.partition(" ")[0] for case in FAULTS}
     equal = [key for key in documented if key not in faulty]
-    pytestconfig.stash[SAID] = (
+    record_property(
+        SAID,
         f"on the wire against AgavePy 0.9.5: {len(documented)} documented operations, "
-        f"{len(equal)} equal in every call, {len(faulty)} with a named fault of AgavePy's"
+        f"{len(equal)} equal in every call, {len(faulty)} with a named fault of AgavePy's",
     )
     assert (len(documented), len(equal), len(faulty)) == (120, 112, 8)
 
