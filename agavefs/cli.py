@@ -128,8 +128,8 @@ def _no_way(mountpoint: Path) -> str | None:
         return "there is no /dev/fuse here: in a container it must be passed in (--device /dev/fuse)"
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "you may not open /dev/fuse: have root do `chmod 666 /dev/fuse`, as udev does where it runs"
-    if os.getuid() != 0 and shutil.which("fusermount3") is None:
-        return "there is no fusermount3 here, which mounts for ordinary users: apt install fuse3"
+    if shutil.which("fusermount3") is None:
+        return "there is no fusermount3 here, which mounts for ordinary users, and unmounts: apt install fuse3"
     try:
         mountpoint.stat()
     except OSError as error:
@@ -225,7 +225,10 @@ def _umount(asked: argparse.Namespace) -> int:
             process = os.pidfd_open(card.pid)
     done = subprocess.run(["fusermount3", "-u", str(mountpoint)], check=False, capture_output=True, text=True)
     if done.returncode:
-        _say(done.stderr.strip().removeprefix("fusermount3: ") or f"{mountpoint} can't be unmounted")
+        said = done.stderr.strip().removeprefix("fusermount3: ")
+        if said.endswith(("Invalid argument", "not found in /etc/mtab")):  # so it says to root, and to others
+            said = f"nothing is mounted on {mountpoint}"
+        _say(said or f"{mountpoint} can't be unmounted")
         return EX_OSERR
     if card is None or process is None:
         return 0
