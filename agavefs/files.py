@@ -29,6 +29,7 @@ from agavesh.tree.node import File
 from agavesh.tree.storage import StorageFile
 
 _TRUST = 2.0  # seconds that a page of a listing is believed when a file of it is opened: others may have changed it
+_UNKNOWN = -1.0  # when a file was modified whose platform does not say: no version, but there it is
 _PAGE = 250  # entries, as most tenants have it
 
 
@@ -148,6 +149,7 @@ class Files:
         if found is None or found.young:
             fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
             fresh.young = version is not None and time.time() - version[1] < YOUNG
+            fresh.base = version or (fresh.size, _UNKNOWN)
             if found is not None:
                 keep = False
                 self._spools.rest(found)  # nobody finds it any more

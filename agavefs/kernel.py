@@ -265,7 +265,7 @@ class Kernel(pyfuse3.Operations):
         attributes.generation = inode.generation
         attributes.entry_timeout = attributes.attr_timeout = look.valid
         attributes.st_mode = pyfuse3.ModeT(_mode(look))
-        attributes.st_nlink = 0 if inode.gone else 2 if entry.is_dir else 1
+        attributes.st_nlink = 0 if inode.gone else 1  # of a folder: how many are in it is not known
         attributes.st_uid, attributes.st_gid = self._owner
         attributes.st_size = entry.size or 0
         attributes.st_blksize = _BLOCK

@@ -138,7 +138,7 @@ def _mounted(kernel: Kernel, options: Options, url: str) -> Iterator[None]:
 
 
 async def _end_on_signal(mountpoint: Path, writeback: Writeback) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
             _log.info("asked to end by %s", signal.Signals(number).name)
             break

@@ -1,6 +1,7 @@
 """Names: what `os` can do with them. Look, list, make, remove and rename, on the platform and here at once.
 
-Changes of names are made one at a time, so that each finds the tree as the last one left it. It knows no FUSE.
+The kernel makes the changes in one folder one at a time; here, who moves a folder is alone, so that nobody finds the
+way to a place that is just going elsewhere. It knows no FUSE.
 """
 
 from __future__ import annotations
@@ -30,6 +31,50 @@ _NAME_MOST = 255  # bytes
 _NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
 
 
+class Changing:
+    """Many may change names at once; who moves a folder does so alone."""
+
+    def __init__(self) -> None:
+        self._turn = trio.Condition()
+        self._many = self._waiting = 0
+        self._alone = False
+
+    @asynccontextmanager
+    async def one_of_many(self) -> AsyncIterator[None]:
+        async with self._turn:
+            while self._alone or self._waiting:
+                await self._turn.wait()
+            self._many += 1
+        try:
+            yield
+        finally:
+            self._many -= 1
+            await self._over()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        self._waiting += 1  # nobody begins any more
+        try:
+            async with self._turn:
+                while self._alone or self._many:
+                    await self._turn.wait()
+                self._alone = True
+        finally:
+            self._waiting -= 1
+            if not self._alone:
+                await self._over()
+        try:
+            yield
+        finally:
+            self._alone = False
+            await self._over()
+
+    async def _over(self) -> None:
+        with trio.CancelScope(shield=True):  # the lock is free in a moment: nobody keeps it
+            async with self._turn:
+                self._turn.notify_all()
+
+
 class Names:
     """The verbs. Inodes and handles go by number; errors are AgaveErrors, or OSErrors where no other word fits."""
 
@@ -38,7 +83,7 @@ class Names:
         self._listings, self._files, self._writeback = listings, files, writeback
         self._scans: dict[int, tuple[Inode, list[Found] | None]] = {}
         self._numbers = itertools.count(1)
-        self._changing = trio.Lock()
+        self._changing = Changing()
 
     # looking ---------------------------------------------------------------------------------------------------------
 
@@ -102,7 +147,7 @@ class Names:
 
     async def mkdir(self, parent: int, name: str) -> Look:
         """Make a folder. AlreadyThere."""
-        async with self._changing:
+        async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             entry = (await folder.mkdir(name)).entry
             inode = self._inodes.see(self._inodes[parent], name, entry, None, time.monotonic(), time.time())
@@ -112,7 +157,7 @@ class Names:
 
     async def create(self, parent: int, name: str, flags: int, mode: int) -> tuple[Opened, Look]:
         """Make a file, if there is none, and open it. AlreadyThere with O_EXCL, as the platform sees it now."""
-        async with self._changing:
+        async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             inode = await self._there(folder, self._inodes[parent], name, exclusive=bool(flags & os.O_EXCL))
             if inode is None:
@@ -150,7 +195,7 @@ class Names:
 
     async def unlink(self, parent: int, name: str) -> None:
         """Remove a file. Who has it open keeps its bytes."""
-        async with self._changing:
+        async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             inode = await self._looks.child(self._inodes[parent], name)
             if inode.entry.is_dir:
@@ -165,7 +210,7 @@ class Names:
 
     async def rmdir(self, parent: int, name: str) -> None:
         """Remove an empty folder. NotEmpty, as the platform sees it now: its own delete takes everything along."""
-        async with self._changing:
+        async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             inode = await self._looks.child(self._inodes[parent], name)
             await self._must_be_empty(inode)
@@ -194,11 +239,11 @@ class Names:
         """Give a file or folder a new place, over a file or an empty folder that is there, unless told not to."""
         if flags & ~_NOREPLACE:
             raise BadArgument("the platform can't exchange two names")
-        async with self._changing:
+        inode = await self._looks.child(self._inodes[old_parent], old_name)
+        async with self._changing.alone() if inode.entry.is_dir else self._changing.one_of_many():
             source, target = self._folder(old_parent, old_name), self._folder(new_parent, new_name)
             if source.storage.owner != target.storage.owner:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))  # so that mv copies
-            inode = await self._looks.child(self._inodes[old_parent], old_name)
             self._looks.may_write(inode)
             there = await self._target(inode, self._inodes[new_parent], new_name, noreplace=bool(flags & _NOREPLACE))
             if there is inode:

@@ -115,6 +115,11 @@ class ListingCache:
         listing = cachetools.Cache.__getitem__(self._kept, key) if key in self._kept else None
         return listing.items if listing is not None else None
 
+    def begin(self, key: str) -> None:
+        """Note our own change: `key` is a folder that we have just made, and so it is empty."""
+        self.forget(key, below=True)
+        self._keep(key, Listing({}, time.monotonic(), time.time()))
+
     def put(self, key: str, name: str, item: Any) -> None:
         """Note our own change: `name` is now in `key`."""
         self._change(key, lambda items: items.__setitem__(name, item))

@@ -112,7 +112,9 @@ class StorageDirectory(StorageNode, Directory):
         await self.storage.mkdir(inner)
         entry = await self.storage.stat(inner)
         self.listings.put(self.path, name, entry)
-        return self.child(entry)
+        made = self.child(entry)
+        self.listings.begin(made.path)
+        return made
 
     async def remove(self, name: str) -> None:
         try:
