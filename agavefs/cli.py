@@ -35,7 +35,7 @@ _UNDERSTOOD = {"rw", "defaults", "auto", "noauto", "user", "nouser", "users", "n
 
 _NEEDS = """\
 agavefs: mounting needs pyfuse3, which is not installed
-  pip install 'agavesh[mount]'
+  pip install pyfuse3
 It is built from source; on Debian and Ubuntu that needs
   apt install libfuse3-dev fuse3 pkg-config gcc python3-dev
 Without it `agavesh` reaches the same tree from its prompt."""

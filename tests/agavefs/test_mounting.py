@@ -162,7 +162,7 @@ def test_without_pyfuse3_the_command_says_what_is_missing(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == cli.EX_UNAVAILABLE
-    assert "pip install 'agavesh[mount]'" in done.stderr
+    assert "pip install pyfuse3" in done.stderr
     assert "apt install libfuse3-dev fuse3 pkg-config gcc" in done.stderr
 
 
