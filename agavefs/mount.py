@@ -179,6 +179,7 @@ def _status(card: Card, spools: Spools, writeback: Writeback, looks: Looks) -> s
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
         f"inodes      {len(looks.inodes)}",
         f"not sent    {len(writeback.owed)}",
+        f"to remove   {writeback.leftovers}",
     ]
     lines += [
         f"  {spool.remote.uri}  {'being written' if spool.writing else trouble or 'on its way'}"

@@ -94,7 +94,7 @@ class Writeback:
         self._nursery, self._journal, self._spools, self._patience = nursery, journal, spools, patience
         self._limit = trio.CapacityLimiter(_AT_ONCE)
         self._owed: dict[Spool, _Owed] = {}
-        self._leftovers = 0  # removals under way
+        self.leftovers = 0  # temporary files that are being removed
         self._left = trio.Event()
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
         self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
@@ -220,7 +220,7 @@ class Writeback:
 
     def remove_hidden(self, row: int, storage: Storage, temporary: str) -> None:
         """Remove it now, behind the caller's back."""
-        self._leftovers += 1
+        self.leftovers += 1
         self._nursery.start_soon(self._remove_leftover, row, storage, temporary)
 
     async def moved(self, old: RemotePath, new: RemotePath) -> None:
@@ -333,7 +333,7 @@ class Writeback:
         row, spool.row = spool.row, None
         if row is not None:
             if owed.temporary is not None:
-                self._leftovers += 1
+                self.leftovers += 1
                 await self._remove_leftover(row, spool.storage, owed.temporary)
             else:
                 await self._journal.done(row)
@@ -348,7 +348,7 @@ class Writeback:
         except (AgaveError, OSError) as trouble:
             _log.warning("%s of %s is left: %s", temporary, storage.owner, trouble)  # its row stays for the next mount
         finally:
-            self._leftovers -= 1
+            self.leftovers -= 1
             self._left.set()
             self._left = trio.Event()
 
@@ -392,7 +392,7 @@ class Writeback:
             except (AgaveError, OSError):
                 failed += 1
         with trio.move_on_after(self._patience):
-            while self._leftovers:
+            while self.leftovers:
                 await self._left.wait()
         return failed
 

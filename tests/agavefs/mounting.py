@@ -105,7 +105,8 @@ class Mount:
 
     async def all_sent(self) -> None:
         async def seen() -> bool:
-            return "not sent    0" in await self.status()
+            status = await self.status()
+            return "not sent    0\nto remove   0\n" in status
 
         await self.until(seen)
 
