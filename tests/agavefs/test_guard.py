@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pyfuse3
 import pytest
@@ -12,7 +14,8 @@ import trio
 
 from agavefs import kernel, names
 from agavefs.kernel import Deadlines, Kernel, handler
-from agavesh.client.errors import AgaveError, Changed, NotEmpty, ReadOnly
+from agavesh.client.errors import AgaveError, Changed, NotAllowed, NotEmpty, ReadOnly
+from agavesh.client.storage import Entry, SystemStorage
 from tests.conftest import Tenant
 from tests.doors.conftest import mounted_here
 
@@ -91,12 +94,46 @@ async def test_a_fault_in_the_background_is_told_to_who_waits(
         raise KeyError("a fault of ours")
 
     async with mounted_here(tenant, tmp_path) as door:
-        tenant.path("data.demo", "/alice/work/g").write_bytes(b"y")
+        tenant.path("data.demo", "/alice/g").write_bytes(b"y")
         for place in ("agavefs.fetch.Fetcher._fetch", "agavefs.writeback.Writeback._step"):
             with monkeypatch.context() as patch:
                 patch.setattr(place, broken)
                 with pytest.raises(OSError) as told:
-                    await door.do(lambda work: (work / "new").write_bytes((work / "g").read_bytes()))
+                    await door.do(lambda work: (work / "new").write_bytes((work.parent / "g").read_bytes()))
                 assert told.value.errno == errno.EIO
-        assert await door.do(lambda work: sorted(os.listdir(work))) == ["g", "new"]  # noqa: PTH208
+        assert await door.do(lambda work: sorted(os.listdir(work))) == ["new"]  # noqa: PTH208
         await door.do(lambda work: (work / "new").unlink())
+
+
+async def test_the_way_to_the_home_can_be_gone_though_not_looked_at(
+    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tenant.path("data.demo", "/alice/a/b")
+    home.mkdir(parents=True)
+    (home / "f").write_bytes(b"mine")
+    locate, scan, closed = SystemStorage.locate, SystemStorage.scan, ("/", "/alice", "/alice/a", "/bob")
+
+    async def own_home(self: SystemStorage) -> str:
+        return "/alice/a/b"
+
+    async def refusing_locate(self: SystemStorage, path: str) -> Any:
+        if path in closed:
+            raise NotAllowed("no")
+        return await locate(self, path)
+
+    async def refusing_scan(self: SystemStorage, path: str) -> AsyncIterator[list[Entry]]:
+        if path in closed:
+            raise NotAllowed("no")
+        async for page in scan(self, path):
+            yield page
+
+    async with mounted_here(tenant, tmp_path) as door:
+        monkeypatch.setattr(SystemStorage, "home", own_home)
+        monkeypatch.setattr(SystemStorage, "locate", refusing_locate)
+        monkeypatch.setattr(SystemStorage, "scan", refusing_scan)
+        data = door.path.parent.parent
+        assert await trio.to_thread.run_sync((data / "~/f").read_bytes) == b"mine"
+        assert str(await trio.to_thread.run_sync((data / "~").readlink)) == "alice/a/b"
+        for closed_place in (data, data / "bob", data / "alice"):
+            with pytest.raises(PermissionError):
+                await trio.to_thread.run_sync(os.listdir, str(closed_place))

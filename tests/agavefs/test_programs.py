@@ -31,9 +31,7 @@ async def test_programs_do_what_they_do_anywhere(mount: Mount) -> None:
 
 
 async def test_many_programs_at_once(mount: Mount) -> None:
-    work = (
-        "mkdir $1 && for n in $(seq 9); do f=$1/$((n % 3)); echo $n > $f; cat $f; mv $f $1/g; ls; done && rm -r $1"
-    )
+    work = "mkdir $1 && for n in $(seq 9); do f=$1/$((n % 3)); echo $n > $f; cat $f; mv $f $1/g; ls; done && rm -r $1"
     async with trio.open_nursery() as nursery:
         for number in range(4):
             nursery.start_soon(mount.sh, work, f"d{number}")
