@@ -110,7 +110,11 @@ class Writeback:
                     continue
                 if not owed.sending:
                     if spool.row is None:
-                        spool.row = await self._journal.begin(spool.remote, spool.path, spool.base)
+                        row = await self._journal.begin(spool.remote, spool.path, spool.base)
+                        if spool.orphan:  # unlinked meanwhile
+                            await self._journal.done(row)
+                            return
+                        spool.row = row
                         self._spools.detach(spool)
                     else:
                         await self._journal.reopen(spool.row)
