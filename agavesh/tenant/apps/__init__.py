@@ -1,1 +1,1 @@
-"""Apps as records and as bundles of files: what both must hold. Running one is a job: see `jobs`."""
+"""Apps: their records, what a request for one must hold, and their bundles of files. Running one is a job (`jobs`)."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agavesh.tenant.apps import bundles
-from agavesh.tenant.apps.spec import EXECUTION_TYPES, application, check_queue
+from agavesh.tenant.apps.records import app_of, check_system, erase, register, rights, write
+from agavesh.tenant.apps.spec import application
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
-from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs.places import incoming, place_on
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.search import page
@@ -35,59 +35,6 @@ SUMMARY = (
     "_links",
 )  # fmt: skip
 ACTIONS = "PUBLISH,ENABLE,DISABLE,CLONE,ERASE"
-
-
-# who may do what -----------------------------------------------------------------------------------------------------
-
-
-def rights(ctx: Context, app: Mapping[str, Any]) -> Pem:
-    """What the caller may do with an app. A public one is for all to see and to run."""
-    if ctx.admin or (app["owner"] == ctx.user and not app["isPublic"]):
-        return Pem.ALL
-    shared = Pem.READ | Pem.EXECUTE if app["isPublic"] else Pem.NONE
-    return shared | Pem(ctx.store.granted(app["uuid"], ctx.user, *EVERYBODY))
-
-
-def _app(ctx: Context, app_id: str, needed: Pem = Pem.READ, *, status: int = 403) -> Record:
-    """An app that the caller has the right `needed` on. Refusal 404 for none, `status` for no permission."""
-    app = ctx.store.get("app", app_id)
-    if app is None or app["_removed"]:
-        raise Refusal(404, f"No software found matching {app_id}")
-    if needed & ~rights(ctx, app):
-        doing = {Pem.READ: "view", Pem.EXECUTE: "run"}.get(needed, "change")
-        raise Refusal(status, f"Permission denied. You do not have permission to {doing} this application")
-    return app
-
-
-def runnable(ctx: Context, app_id: str) -> tuple[Record, Record]:
-    """An app that the caller may run now, and its execution system. Refusal 400 for none, 403 for no permission."""
-    app = ctx.store.get("app", app_id)
-    if app is None or app["_removed"]:
-        raise Refusal(400, f"No software found matching {app_id}")
-    if Pem.EXECUTE & ~rights(ctx, app):
-        raise Refusal(403, f"Permission denied. You do not have permission to run {app_id}")
-    if not app["available"]:
-        raise Refusal(400, f"The app {app_id} is disabled")
-    system = _execution_system(ctx, app["executionSystem"], "executionSystem")
-    if not ctx.tenant.files.has_role(system, ctx.user, "USER"):
-        raise Refusal(403, f"Permission denied. You do not have permission to run jobs on {system['id']}")
-    bundle = place_on(ctx.tenant, app["deploymentSystem"], app["_bundle"])
-    wrapper = (
-        bundle.on(f"{bundle.path}/{app['templatePath'].lstrip('/')}") if bundle.disk.is_dir(bundle.path) else bundle
-    )
-    if wrapper.disk.stat(wrapper.path) is None:
-        raise Refusal(400, f"The wrapper of {app_id} is not there: {wrapper.path} on {wrapper.system_id}")
-    return app, system
-
-
-def _execution_system(ctx: Context, system_id: str, field: str) -> Record:
-    try:
-        system = ctx.tenant.files.system(system_id, ctx.user)
-    except Refusal as refusal:
-        raise Refusal(400, f"Invalid {field}: {refusal.message}") from None
-    if system["type"] != "EXECUTION":
-        raise Refusal(400, f"Invalid {field}: {system_id} is no execution system")
-    return system
 
 
 # reading -------------------------------------------------------------------------------------------------------------
@@ -162,13 +109,13 @@ async def listByOntology(ctx: Context, *, term: str) -> Result:
 
 
 async def get(ctx: Context, *, appId: str) -> Result:
-    return _full(ctx, _app(ctx, appId))
+    return _full(ctx, app_of(ctx, appId))
 
 
 @route("GET", "/apps/v2/{appId}/history")
 async def getHistory(ctx: Context, *, appId: str) -> Result:
     """The events of an app, oldest first."""
-    app = _app(ctx, appId)
+    app = app_of(ctx, appId)
     events: Records = [
         {"status": status, "created": date(at), "createdBy": by, "description": description, **more}
         for at, status, by, description, more in ctx.store.events(app["uuid"])
@@ -181,76 +128,17 @@ async def getHistory(ctx: Context, *, appId: str) -> Result:
 
 async def add(ctx: Context, *, body: Any) -> Result:
     # wire: 200 in the public build, other builds say 201
-    return _full(ctx, _register(ctx, body))
+    return _full(ctx, register(ctx, body))
 
 
 async def update(ctx: Context, *, appId: str, body: Any) -> Result:
-    app = _app(ctx, appId)
+    app = app_of(ctx, appId)
     if app["isPublic"]:
         raise Refusal(403, "Permission denied. Public applications cannot be updated")
-    _app(ctx, appId, Pem.WRITE)
+    app_of(ctx, appId, Pem.WRITE)
     if isinstance(body, dict) and f"{body.get('name')}-{body.get('version')}" != appId:
         raise Refusal(400, f"The name and version of the record are not those of {appId}")
-    return Answer(_full(ctx, _register(ctx, body)), status=201)
-
-
-def _register(ctx: Context, body: Any) -> Record:
-    """Check a request and write its record: a new one, or the next revision of one."""
-    if not isinstance(body, dict):
-        raise Refusal(400, "Invalid JSON found. An app is an object")
-    wanted = application(body)
-    app_id = f"{wanted['name']}-{wanted['version']}"
-    old = ctx.store.get("app", app_id)
-    if old is not None and (old["isPublic"] or Pem.WRITE & ~rights(ctx, old)):
-        raise Refusal(403, f"Permission denied. You do not have permission to update {app_id}")
-    _check_system(ctx, wanted)
-    bundle = _bundle(ctx, wanted)
-    record = {**wanted, "deploymentSystem": bundle.system_id, "isPublic": False, "_bundle": bundle.path}
-    if old is None:
-        return _write(ctx, {**record, "owner": ctx.user}, app_id, "CREATED", "App was created")
-    same = {"uuid": old["uuid"], "owner": old["owner"], "created": old["created"], "revision": old["revision"] + 1}
-    return _write(ctx, {**record, **same}, app_id, "UPDATED", f"App was updated to revision {same['revision']}")
-
-
-def _check_system(ctx: Context, record: Mapping[str, Any]) -> Record:
-    system = _execution_system(ctx, record["executionSystem"], "executionSystem")
-    if not ctx.tenant.files.has_role(system, ctx.user, "PUBLISHER"):
-        raise Refusal(403, "Permission denied. You do not have permission to register applications")
-    known = EXECUTION_TYPES.get(system.get("executionType", ""), ())
-    if record["executionType"] not in known:
-        raise Refusal(
-            400, f"Invalid executionType {record['executionType']}: {system['id']} takes {', '.join(known) or 'none'}"
-        )
-    check_queue(record, system.get("queues") or [])
-    return system
-
-
-def _bundle(ctx: Context, record: Mapping[str, Any]) -> Place:
-    """Where the app's files are. Refusal 400 for what is not there, naming it."""
-    try:
-        place = ctx.tenant.files.place(ctx.user, record["deploymentSystem"], record["deploymentPath"])
-    except Refusal as refusal:
-        raise Refusal(400, f"Invalid deploymentSystem or deploymentPath: {refusal.message}") from None
-    if place.system["type"] != "STORAGE":
-        raise Refusal(400, f"Invalid deploymentSystem: {place.system_id} is no storage system")
-    ctx.tenant.files.require(place, ctx.user, Pem.READ, "read")
-    if not place.disk.is_dir(place.path):
-        raise Refusal(400, f"Invalid deploymentPath: there is no folder {place.path} on {place.system_id}")
-    for field in ("templatePath", "testPath"):
-        path = f"{place.path}/{record[field].lstrip('/')}"
-        if place.disk.stat(path) is None:
-            raise Refusal(400, f"Invalid {field}: there is no file {path} on {place.system_id}")
-    return place
-
-
-def _write(ctx: Context, record: Record, app_id: str, event: str, description: str) -> Record:
-    now = date(time.time())
-    fresh = {"uuid": new_uuid("005"), "revision": 1, "created": now, "_removed": False}
-    whole = {"id": app_id, **fresh, **record, "lastModified": now}
-    with ctx.store.together():
-        ctx.store.put("app", app_id, whole, owner=whole["owner"])
-        ctx.store.event(whole["uuid"], event, description, by=ctx.user)
-    return whole
+    return Answer(_full(ctx, register(ctx, body)), status=201)
 
 
 # actions -------------------------------------------------------------------------------------------------------------
@@ -265,14 +153,14 @@ async def manage(ctx: Context, *, appId: str, body: Any) -> Result:
         case "PUBLISH":
             return Answer(_full(ctx, await _publish(ctx, app, body)), status=202)
         case "CLONE":
-            return Answer(_full(ctx, await _clone(ctx, _app(ctx, appId), body)), status=202)
+            return Answer(_full(ctx, await _clone(ctx, app_of(ctx, appId), body)), status=202)
         case "ENABLE":
             return _full(ctx, _enable(ctx, app, True))
         case "DISABLE":
             return _full(ctx, _enable(ctx, app, False))
         case "ERASE":
             _administrators(ctx, "erase")
-            _erase(ctx, app)
+            erase(ctx, app)
             return None
         case "":
             raise Refusal(400, f"No action specified. Valid actions are {ACTIONS}")
@@ -289,7 +177,7 @@ def _enable(ctx: Context, app: Record, available: bool) -> Record:
         raise Refusal(403, "Permission denied. You do not have permission to change this application")
     event = "RESTORED" if available else "DISABLED"
     changed = {**app, "available": available, "_removed": app["_removed"] and not available}
-    return _write(ctx, changed, app["id"], event, f"App was {'enabled' if available else 'disabled'}")
+    return write(ctx, changed, app["id"], event, f"App was {'enabled' if available else 'disabled'}")
 
 
 async def _publish(ctx: Context, app: Record, body: Record) -> Record:
@@ -299,7 +187,7 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
         raise Refusal(400, f"{app['id']} is public already")
     record = _renamed(app, body, "executionSystem")
     application(record)
-    _check_system(ctx, record)
+    check_system(ctx, record)
     name, number = f"{record['name']}-{record['version']}", app["revision"]
     while ctx.store.get("app", f"{name}u{number}") is not None:
         number += 1
@@ -313,7 +201,7 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
         "deploymentSystem": system["id"], "deploymentPath": target.path, "_bundle": target.path, "_checksum": checksum,
         "available": True,
     }  # fmt: skip
-    return _write(ctx, {**record, **changes}, f"{name}u{number}", "PUBLISHED", f"App was published from {app['id']}")
+    return write(ctx, {**record, **changes}, f"{name}u{number}", "PUBLISHED", f"App was published from {app['id']}")
 
 
 async def _clone(ctx: Context, app: Record, body: Record) -> Record:
@@ -327,7 +215,7 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
     target = ctx.tenant.files.place(ctx.user, str(wish) if wish else None, path)
     record |= {"deploymentSystem": _up(ctx, target.system)["id"], "deploymentPath": path}
     application(record)
-    _check_system(ctx, record)
+    check_system(ctx, record)
     ctx.tenant.files.require(target, ctx.user, Pem.WRITE, "write to")
     source = _folder(ctx, app)
     if Path(target.disk.at(target.path)).is_relative_to(source):
@@ -345,7 +233,7 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
         "available": True, "_bundle": target.path, "_checksum": None,
     }  # fmt: skip
     copied = {name: value for name, value in {**record, **changes}.items() if name != "checksum"}
-    return _write(ctx, copied, app_id, "CLONED", f"App was cloned from {app['id']}")
+    return write(ctx, copied, app_id, "CLONED", f"App was cloned from {app['id']}")
 
 
 def _renamed(app: Record, body: Record, *also: str) -> Record:
@@ -368,30 +256,19 @@ def _up(ctx: Context, system: Record) -> Record:
 
 
 async def delete(ctx: Context, *, appId: str) -> Result:
-    app = _app(ctx, appId, Pem.WRITE, status=401)
+    app = app_of(ctx, appId, Pem.WRITE, status=401)
     if app["isPublic"]:
-        _write(ctx, {**app, "available": False, "_removed": True}, appId, "DELETED", "App was removed")
+        write(ctx, {**app, "available": False, "_removed": True}, appId, "DELETED", "App was removed")
     else:
-        _erase(ctx, app)
+        erase(ctx, app)
     return None
-
-
-def _erase(ctx: Context, app: Record) -> None:
-    """Drop a record for good; the jobs that ran it are hidden."""
-    with ctx.store.together():
-        ctx.store.drop("app", app["id"])
-        ctx.store.forget(app["uuid"])
-        for job in ctx.store.all("job"):
-            if job["appId"] == app["id"] and job["_visible"]:
-                ctx.store.put("job", job["id"], {**job, "_visible": False}, owner=job["owner"])
-                ctx.store.event(job["id"], "DELETED", f"Its app {app['id']} was removed", by=ctx.user)
 
 
 # permissions ---------------------------------------------------------------------------------------------------------
 
 
 def _grants(ctx: Context, app_id: str, needed: Pem) -> Grants:
-    app = _app(ctx, app_id, needed if not _is_public(ctx, app_id) else Pem.READ)
+    app = app_of(ctx, app_id, needed if not _is_public(ctx, app_id) else Pem.READ)
     if app["isPublic"]:
         raise Refusal(501, "Permissions are not supported on public applications")
     return Grants(ctx, app["uuid"], f"/apps/v2/{app_id}", app["owner"], Pem.ALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -11,19 +10,17 @@ from typing import Any
 
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
-from agavesh.tenant.files.disk import name_of, normal
+from agavesh.tenant.files.disk import name_of
 from agavesh.tenant.files.downloads import download, mime_of
 from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import EVERYBODY, Place
-from agavesh.tenant.handlers.apps import runnable
-from agavesh.tenant.jobs import spec
 from agavesh.tenant.jobs.life import FINAL, Unstoppable
-from agavesh.tenant.jobs.places import may, output_place, short_name
-from agavesh.tenant.jobs.sources import source_of
+from agavesh.tenant.jobs.places import may, output_place
+from agavesh.tenant.jobs.submission import accepted
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.search import page
 from agavesh.tenant.state import Tenant
-from agavesh.tenant.words import Pem, date, new_uuid, slug
+from agavesh.tenant.words import Pem, date
 
 _SEARCHED = (
     "appid archive archivepath archivesystem batchqueue charge created endtime errormessage executionsystem id inputs"
@@ -34,7 +31,6 @@ NAMES = frozenset(_SEARCHED.split())
 ALIASES = {"errormessage": "message", "lastmodified": "lastupdated", "walltime": "maxruntime", "visible": "_visible"}
 EVENT_NAMES = frozenset({"status", "created", "createdby", "description"})
 SUMMARY = ("id", "name", "owner", "executionSystem", "appId", "created", "status", "startTime", "endTime", "_links")
-LONGEST_WORK_PATH = 255  # characters
 LARGEST_EVENT = 5120  # characters of what a job tells in an event of its own
 OWN_EVENT = "CUSTOM_USER_JOB_EVENT_NAME"
 _WORDS = (
@@ -60,7 +56,7 @@ async def submit(ctx: Context, *, body: Any) -> Result:
 def _submitted(ctx: Context, body: Any, *, status: int, again: bool = False) -> Answer:
     if not isinstance(body, dict):
         raise Refusal(400, "Invalid JSON found. A job request is an object")
-    job = _accepted(ctx, body, again)
+    job = accepted(ctx, body, again)
     ctx.tenant.jobs.add(job)
     system = ctx.store.get("system", job["executionSystem"]) or {}
     more = {
@@ -71,68 +67,6 @@ def _submitted(ctx: Context, body: Any, *, status: int, again: bool = False) -> 
     record = {**_full(ctx, job), **more}
     record["_links"]["notification"] = []
     return Answer(record, status=status)
-
-
-def _accepted(ctx: Context, body: Mapping[str, Any], again: bool) -> dict[str, Any]:
-    """The record of a job that may run. `again`: it is resubmitted, so its outputs go to a folder of their own."""
-    asked = spec.flat(body)
-    name, app_id = spec.head(asked)
-    app, system = runnable(ctx, app_id)
-    fields = spec.job(asked, app, system)
-    for uris in fields["inputs"].values():
-        for uri in uris:
-            source_of(ctx.tenant, ctx.user, uri)
-    job_id, now = new_uuid("007"), date(time.time())
-    work = _work_path(ctx, system, f"{ctx.user}/job-{job_id}-{slug(name) or 'job'}")
-    job: dict[str, Any] = {
-        "id": job_id, "name": name, "owner": ctx.user, **fields, "retries": 0, "localId": None, "created": now,
-        "lastUpdated": now, "submitTime": now, "startTime": None, "endTime": None, "outputPath": work,
-        "status": "PENDING", "message": None, "archivePath": None, "archiveSystem": None,
-        "_visible": True, "_app": app, "_request": dict(body), "_token": secrets.token_hex(16),
-    }  # fmt: skip
-    if job["archive"]:
-        default = f"{ctx.user}/archive/jobs/job-{job_id}"
-        wish = f"{default}-{slug(name) or 'job'}" if again else asked.get("archivePath") or default
-        job |= _archive(ctx, job, asked.get("archiveSystem"), str(wish))
-    return job
-
-
-def _work_path(ctx: Context, system: Record, below: str) -> str:
-    top = system.get("scratchDir") or system.get("workDir") or ""
-    home = ctx.tenant.files.home(system)
-    path = normal(f"{top}/{below}" if top.startswith("/") else f"{home}/{top}/{below}")
-    if len(path) > LONGEST_WORK_PATH:
-        raise Refusal(400, f"The work folder would have more than {LONGEST_WORK_PATH} characters: {path}")
-    return path
-
-
-def _archive(ctx: Context, job: Mapping[str, Any], system_id: Any, wish: str) -> dict[str, Any]:
-    """Where the outputs shall go: the folder is made at once."""
-    files = ctx.tenant.files
-    macros = {
-        "APP_ID": job["appId"], "EXECUTION_SYSTEM": job["executionSystem"], "BATCH_QUEUE": job["batchQueue"],
-        "JOB_NAME": short_name(job), "JOB_ID": job["id"], "JOB_NODE_COUNT": str(job["nodeCount"]),
-        "JOB_PROCESSORS_PER_NODE": str(job["processorsPerNode"]), "JOB_MEMORY_PER_NODE": str(job["memoryPerNode"]),
-        "JOB_CREATED_TIME": job["created"], "JOB_OWNER": job["owner"], "TENANT_ID": ctx.tenant.name,
-    }  # fmt: skip
-    try:
-        system = files.system(str(system_id), ctx.user) if system_id else files.default_system(ctx.user)
-    except Refusal as refusal:
-        raise Refusal(400, f"Invalid archiveSystem: {refusal.message}") from None
-    if system["type"] != "STORAGE":
-        raise Refusal(400, f"Invalid archiveSystem: {system['id']} is no storage system")
-    path = spec.expanded(wish, {**macros, "ARCHIVE_SYSTEM": system["id"]})
-    place = files.place(ctx.user, system["id"], path)
-    files.require(place, ctx.user, Pem.WRITE, "write to")
-    found = place.disk.stat(place.path)
-    if found is not None and not stat.S_ISDIR(found.st_mode):
-        raise Refusal(400, f"Invalid archivePath: {path} is a file")
-    try:
-        place.disk.make_folder(place.path)
-    except OSError:
-        raise Refusal(400, f"Invalid archivePath: {path} cannot be made") from None
-    files.record(place, ctx.user)
-    return {"archiveSystem": system["id"], "archivePath": path, "_archive": place.path}
 
 
 # records -------------------------------------------------------------------------------------------------------------
