@@ -43,8 +43,9 @@ class Places:
 class Stream:
     """The body of one download. `chunks()` once; `read()` asks anew on a cut and needs no `async with`."""
 
-    def __init__(self, what: str, start: Start, explain: Explain, places: Places) -> None:
+    def __init__(self, what: str, start: Start, explain: Explain, places: Places, ends: float) -> None:
         self._what, self._start, self._explain, self._places = what, start, explain, places
+        self._ends = ends  # trio's time by which all of it must be here; inf where it may take as long as it moves
         self._reply: Reply | None = None
 
     @property
@@ -116,7 +117,7 @@ class Stream:
                 try:
                     return b"".join([chunk async for chunk in self.chunks()])
                 except (BadAnswer, Unreachable):
-                    if attempt == ATTEMPTS:
+                    if attempt == ATTEMPTS or trio.current_time() >= self._ends:
                         raise
             await trio.sleep(0.1 * 2**attempt)
             attempt += 1
@@ -140,7 +141,10 @@ class _Chunks:
     async def __anext__(self) -> bytes:
         stream = self._stream
         try:
-            piece = await anext(self._pieces)
+            with trio.fail_at(stream._ends):
+                piece = await anext(self._pieces)
+        except trio.TooSlowError:
+            raise TimedOut(f"{stream._what}: {self._got} bytes came in the time there was", hint="try again") from None
         except StopAsyncIteration:
             if self._expected is not None and self._got != self._expected:
                 raise self._cut() from None

@@ -47,9 +47,16 @@ class _Pages(AsyncIterator[Page[T]]):
         self._before = b""  # the page before
         operation = getattr(call, "operation", None)  # services differ in their caps: each is known for itself
         self._service = operation.service if operation is not None else repr(call)
+        # wire: a few lists, such as a user's OAuth clients, come whole
+        self._whole = operation is not None and "offset" not in operation.params
 
     async def __anext__(self) -> Page[T]:
         if self._done:
+            raise StopAsyncIteration
+        if self._whole:
+            self._done = True
+            if page := await self._call(**self._arguments):
+                return page
             raise StopAsyncIteration
         page = await self._call(limit=self._limit, offset=self._offset, **self._arguments)
         seen = self._paging.seen

@@ -139,6 +139,7 @@ class Transport:
             start,
             lambda reason: explain(request.what, self.host, reason),
             self._places,
+            _within.get(),
         )
 
     async def fetch(self, request: Ask, *, basic: bool = False, judge: bool = True) -> Reply:
@@ -170,7 +171,8 @@ class Transport:
                         trouble = none.error
                         again = none.worth_another and (none.unsent or request.safe)
                     pause = _pause(attempt, trouble)
-                    over = attempt == ATTEMPTS or trio.current_time() + pause >= ends
+                    # an upload has no end of its own, but to wait is no progress
+                    over = attempt == ATTEMPTS or pause >= min(ends - trio.current_time(), self.deadline)
                     if over or not again or (upload is not None and not upload.again):
                         if reply is not None and not judge:
                             return reply
@@ -178,7 +180,7 @@ class Transport:
                     log.debug("%s: %s; attempt %d in %.2f s", request.what, trouble.sentence, attempt + 1, pause)
                     await trio.sleep(pause)
             raise TimedOut(
-                f"{request.what}: no answer from {self.host} in {ends - began:.3g} s",
+                f"{request.what}: no answer from {self.host} in {max(ends - began, 0):.3g} s",
                 hint="try again" if request.safe else "it may have been done all the same",
             ) from trouble
         finally:

@@ -61,6 +61,15 @@ async def test_a_list_that_knows_no_offset_comes_once() -> None:
     assert [thing async for page in pages for thing in page] == [1, 2, 3]
 
 
+async def test_a_list_that_comes_whole_is_one_page(tenant: Any) -> None:
+    async with Agave(tenant.url, username="alice", password=tenant.users["alice"]) as agave:
+        for name in ("one", "two", "three"):
+            await agave.clients.create(body={"clientName": name})
+        pages = [page async for page in agave.pages(agave.clients.list, limit=2)]
+    assert len(pages) == 1
+    assert {"one", "two", "three"} <= {client.name for client in pages[0]}
+
+
 async def test_a_folder_is_listed_whole_and_in_order(agave: Agave, tenant: Any) -> None:
     folder = tenant.path("data.demo", "/alice/many")
     folder.mkdir()

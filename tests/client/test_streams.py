@@ -122,6 +122,12 @@ async def test_a_download_without_progress_times_out(tenant: Any, big: bytes) ->
                     _ = [chunk async for chunk in download.chunks()]
 
 
+async def test_a_download_in_a_block_of_calls_has_the_time_of_the_block(agave: Agave, tenant: Any, big: bytes) -> None:
+    with tenant.faults.stalling("files.download", 1000), trio.fail_after(10):
+        with agave.within(0.3), pytest.raises(errors.TimedOut, match="1000 bytes came"):
+            await big_file(agave).read()
+
+
 async def test_a_folder_is_no_download(agave: Agave) -> None:
     with pytest.raises(errors.WrongKind):
         await agave.files.download(**HOME).read()
@@ -232,6 +238,12 @@ async def test_an_upload_that_can_be_read_again_survives_an_expired_token_and_a_
             await put(agave, file)
     assert fault.hits == 1
     assert tenant.bytes("data.demo", "/alice/again") == file.read_bytes()
+
+
+async def test_an_upload_waits_no_longer_for_a_busy_platform_than_other_calls(agave: Agave, tenant: Any) -> None:
+    with tenant.faults.throttling("files.importData", retry_after=3600), trio.fail_after(10):
+        with pytest.raises(errors.Busy, match="try again in 3600 s"):
+            await put(agave, b"x", fileName="later")
 
 
 async def test_an_iterator_is_not_sent_twice(agave: Agave, tenant: Any) -> None:
