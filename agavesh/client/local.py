@@ -32,10 +32,10 @@ import agavesh
 from agavesh.client.accounts import Account, Accounts, find_account
 from agavesh.client.answers import MALFORMED
 from agavesh.client.client import Agave
-from agavesh.client.errors import AgaveError, Unreachable, Untrusted
+from agavesh.client.errors import AgaveError, NotSignedIn, TimedOut, Unreachable, Untrusted
 
 START: Final = 60.0  # seconds until a started tenant must answer; the first start lays out the demonstration data
-PROVE: Final = 3.0  # seconds for one proof
+PROVE: Final = 10.0  # seconds for one proof; a busy machine may need some
 IDLE: Final = 4 * 3600  # seconds without a request or a job after which the tenant ends
 
 
@@ -79,9 +79,7 @@ async def local_account(
     card = await answering(root)
     if card is None:
         async with _starting(root):
-            card = await answering(root)
-            if card is None:
-                card = await _start(root, idle)
+            card = await _settled(root) or await _start(root, idle)
     if notice is not None and _is_news(root, card):
         notice(f'no account: using the tenant on this machine, {card.url} ("agavesh login" for another)')
     return await _account(card, root)
@@ -100,26 +98,51 @@ def _is_news(root: Path, card: Card) -> bool:
     return True
 
 
-async def current_account(*, notice: Callable[[str], None] | None = None) -> Account:
-    """The account that is configured anywhere, else that of the embedded tenant, of which `notice` is told."""
-    return find_account() or await local_account(notice=notice)
+async def current_account(
+    url: str | None = None, username: str | None = None, *, notice: Callable[[str], None] | None = None
+) -> Account:
+    """The account that is configured anywhere, else that of the embedded tenant, of which `notice` is told.
+
+    NotSignedIn where a platform or a user is named, but no login: what is meant for one tenant must not reach another.
+    """
+    if (found := find_account(url, username)) is not None:
+        return found
+    url = url or os.environ.get("AGAVE_BASE_URL")
+    if url or username:
+        whom = " ".join(part for part in (username, "at" if username and url else "", url) if part)
+        raise NotSignedIn(f"no login for {whom}", hint=f'"agavesh login {url or "URL"}" makes one')
+    for name in ("AGAVE_TOKEN", "AGAVE_PASSWORD"):
+        if os.environ.get(name):
+            raise NotSignedIn(f"{name} is set, but nothing says for which platform", hint="set AGAVE_BASE_URL as well")
+    return await local_account(notice=notice)
 
 
 async def answering(root: Path) -> Card | None:
-    """The card of the tenant in `root`, if it runs and has proved itself just now. Starts nothing."""
+    """The card of the tenant in `root`, if it runs and has proved itself just now. Starts nothing.
+
+    Untrusted if something else answers in its place; TimedOut and the like if it runs but does not answer.
+    """
     try:
         card = await trio.to_thread.run_sync(read_card, root)
     except FileNotFoundError:
         return None
-    if not _alive(card.pid):
-        return None
-    try:
-        await _prove(card)
-    except Untrusted:
-        raise
-    except AgaveError:
-        return None
+    if await trio.to_thread.run_sync(holder, root) != card.pid:
+        return None  # left by one that was killed; its process number and its port may be anybody's by now
+    await _prove(card)
     return card
+
+
+def holder(root: Path) -> int | None:
+    """The process that serves `root`. None if none does: the kernel lets go of its lock, however it ends."""
+    try:
+        with (root / "lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read() or b"0")  # 0: it has only just begun
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def read_card(root: Path) -> Card:
@@ -140,7 +163,13 @@ async def _prove(card: Card) -> None:
     nonce = secrets.token_bytes(32)
     async with _stranger(card) as agave:
         with agave.within(PROVE):
-            answer = await agave.raw("GET", "/prove", params={"nonce": nonce.hex()})
+            try:
+                answer = await agave.raw("GET", "/prove", params={"nonce": nonce.hex()})
+            except TimedOut as late:
+                raise TimedOut(
+                    f"the tenant on this machine, process {card.pid}, does not answer at {card.url}",
+                    hint="try again; `agavesh tenant stop` ends it",
+                ) from late
     try:
         wanted = hmac.new(bytes.fromhex(card.key), nonce, hashlib.sha256).hexdigest()
         given = msgspec.json.decode(answer.body, type=dict[str, Any]).get("proof")
@@ -208,6 +237,17 @@ def _lock_file(folder: Path) -> int:
     return os.open(folder / ".starting.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
+async def _settled(root: Path) -> Card | None:
+    """The tenant that answers, once one that is just beginning or ending is through with it. None if none is left."""
+    with trio.move_on_after(START):
+        while True:
+            card = await answering(root)
+            if card is not None or await trio.to_thread.run_sync(holder, root) is None:
+                return card
+            await trio.sleep(0.05)
+    raise Unreachable(f"the tenant in {root} neither answers nor ends", hint="`agavesh tenant stop`, then try again")
+
+
 async def _start(root: Path, idle: float) -> Card:
     """Start the tenant and wait until it has proved itself."""
     log = root.parent / "tenant.log"
@@ -216,8 +256,8 @@ async def _start(root: Path, idle: float) -> Card:
         while child.poll() is None:
             try:
                 card = await answering(root)
-            except Untrusted:
-                card = None  # half-way: its predecessor's card, or a stranger on its port
+            except AgaveError:
+                card = None  # half-way
             if card is not None and card.pid == child.pid:
                 # it is to outlive us; a thread that may be left behind takes its exit code, if it ends first
                 threading.Thread(target=child.wait, name="tenant", daemon=True).start()
@@ -249,16 +289,6 @@ def _spawn(root: Path, log: Path, idle: float) -> subprocess.Popen[bytes]:
         )
     finally:
         os.close(handle)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _last_line(log: Path) -> str:

@@ -9,7 +9,7 @@ import posixpath
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from agavesh.client.errors import AgaveError, BadArgument, NotFound, NotSignedIn
+from agavesh.client.errors import AgaveError, BadArgument, NotFound
 from agavesh.shell.language import nearest
 
 if TYPE_CHECKING:
@@ -99,17 +99,12 @@ class Session:
             await closing.wait()
 
     async def _find(self) -> Account:
-        from agavesh.client.accounts import find_account
+        from agavesh.client.local import current_account
 
-        found = find_account(self.url, self.username)
-        if found is not None:
-            return found
-        if self.url or self.username:
-            whom = " ".join(part for part in (self.username, "at" if self.url else "", self.url) if part)
-            raise NotSignedIn(f"no login for {whom}", hint=f'"agavesh login {self.url or "URL"}" makes one')
-        from agavesh.client.local import local_account
+        def note(sentence: str) -> None:
+            self.console.note(f"agavesh: {sentence}")
 
-        return await local_account(notice=lambda sentence: self.console.note(f"agavesh: {sentence}"))
+        return await current_account(self.url, self.username, notice=note)
 
     def close_account(self) -> None:
         """Let go of the account; the next command that needs one opens what is then found."""

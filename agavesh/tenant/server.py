@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,7 @@ from agavesh.tenant.tls import certificate
 GRACE = 3.0  # seconds that requests under way have when the server is told to end
 CHECKPOINTS = 20.0  # seconds between two
 KEEP_ALIVE = 150.0  # seconds an unused connection stays open
+LOOKS = 10  # at a lock that is held, before it counts as another server's
 LARGEST_HEAD = 128 * 1024  # bytes of a request's line and headers: paths may be long, percent-encoded even more so
 
 
@@ -243,10 +245,17 @@ def _listener(host: str, port: int, root: Path) -> socket.socket:
 def _alone(root: Path) -> Iterator[None]:
     """Held while this process serves the folder, made if need be; the kernel lets go of it whatever happens."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (root / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyServed(f"another process serves {root}") from None
+    with (root / "lock").open("a") as lock:
+        for attempt in range(LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == LOOKS - 1:
+                    raise AlreadyServed(f"another process serves {root}") from None
+                time.sleep(0.02)  # a client that looks whether somebody serves holds it for an instant
+        lock.truncate(0)
+        lock.write(str(os.getpid()))  # for whoever wants to end it
+        lock.flush()
         (root / "tenant.json").unlink(missing_ok=True)  # of one that was killed: nobody is there
         yield
