@@ -111,9 +111,13 @@ class ListingCache:
 
     def peek(self, key: str) -> Mapping[str, Any] | None:
         """What is known of `key`, however old, or None. From any thread: reads, and counts as no use."""
-        # _Cache__data would be the dict; LRUCache.__getitem__ reorders, which only trio's thread may do
-        listing = cachetools.Cache.__getitem__(self._kept, key) if key in self._kept else None
-        return listing.items if listing is not None else None
+        try:
+            # LRUCache's own look reorders, which only trio's thread may do
+            listing = cachetools.Cache.__getitem__(self._kept, key)
+        except KeyError:
+            return None
+        items: dict[str, Any] = listing.items
+        return items
 
     def begin(self, key: str) -> None:
         """Note our own change: `key` is a folder that we have just made, and so it is empty."""
