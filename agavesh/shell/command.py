@@ -42,7 +42,9 @@ class Parameter:
             notes = inner + notes
         self.kind: type = kind
         self.required, self.option, self.many = required, option, many
-        self.word = next((note for note in notes if isinstance(note, Word)), Word(self.name.replace("-", " ")))
+        # the outermost says most: a word of the field that is given a meaning of its own here
+        words = [note for note in notes if isinstance(note, Word)]
+        self.word = words[-1] if words else Word(self.name.replace("-", " "))
         self.short = next((note.letter for note in notes if isinstance(note, Short)), "")
         self.flag = option and kind is bool
 
