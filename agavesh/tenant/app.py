@@ -25,9 +25,10 @@ from agavesh.api.operation import Operation
 from agavesh.tenant import envelope, handlers, search
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Handler, Refusal, Result, Route
+from agavesh.tenant.context import Answer, Context, Handler, Result, Route
 from agavesh.tenant.faults import Cut
 from agavesh.tenant.files.disk import storage_trouble
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.routes import Routes, Unreadable
 from agavesh.tenant.state import Tenant
 

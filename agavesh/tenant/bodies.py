@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 LARGEST = 16 * 2**20  # bytes; records are small, and they are the only bodies that are read whole
 

@@ -67,14 +67,6 @@ Result = Answer | Record | Records | ASGIApp | None
 Handler = Callable[..., Awaitable[Result]]
 
 
-class Refusal(Exception):
-    """The answer is no: an HTTP status and a sentence, which becomes the error envelope."""
-
-    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.headers = status, message, headers or {}
-
-
 @dataclass
 class Context:
     """One request. `user` is the caller's name ("" where no token is wanted), `admin` if they administer the tenant."""

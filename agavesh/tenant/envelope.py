@@ -12,7 +12,8 @@ from xml.sax.saxutils import escape
 import msgspec
 from starlette.responses import Response
 
-from agavesh.tenant.context import ABSENT, Answer, Refusal
+from agavesh.tenant.context import ABSENT, Answer
+from agavesh.tenant.refusal import Refusal
 
 VERSION = "2.2.22-r7deb380"  # clients take a greater text on a job for the newer jobs service and its other records
 JSON = "application/json; charset=UTF-8"

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import Message, Send
 
 from agavesh.tenant import envelope
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 if TYPE_CHECKING:
     from agavesh.tenant.auth import Auth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 
 def wrong(field: str, reason: str) -> Refusal:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agavesh.tenant.context import Answer, Context, Refusal
+from agavesh.tenant.context import Answer, Context
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, pem
 
 

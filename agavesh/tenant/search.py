@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from agavesh.tenant import words
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 if TYPE_CHECKING:
     from agavesh.tenant.context import Context

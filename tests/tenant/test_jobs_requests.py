@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from agavesh.tenant.apps.spec import application, check_queue
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.jobs import sources, spec
 from agavesh.tenant.limits import gigabytes, plain, run_time, seconds
+from agavesh.tenant.refusal import Refusal
 from tests.tenant.shop import field, record
 
 QUEUES = [

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agavesh.tenant import search, words
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.envelope import filtered
+from agavesh.tenant.refusal import Refusal
 
 RECORDS = [
     {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from agavesh.tenant.app import routes
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files import uploads
+from agavesh.tenant.refusal import Refusal
 
 ROUTES = routes()
 ALICE = "/files/v2/media/system/data.demo//alice"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import trio
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import said
 from agavesh.tenant.files.trees import copy_tree
+from agavesh.tenant.refusal import Refusal
 
 
 async def unpack(

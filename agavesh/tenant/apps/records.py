@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agavesh.tenant.apps.spec import EXECUTION_TYPES, application, check_queue
-from agavesh.tenant.context import Context, Record, Refusal
+from agavesh.tenant.context import Context, Record
 from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs.places import place_on
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date, new_uuid
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agavesh.tenant.apps.values import check_values, texts
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.fields import boolean, choice, positive, text, text_list, wrong
 from agavesh.tenant.limits import gigabytes, run_time, seconds
+from agavesh.tenant.refusal import Refusal
 
 TEXTS = {  # field: longest value
     "label": 64, "shortDescription": 128, "longDescription": 32768, "helpURI": 128, "icon": 128,

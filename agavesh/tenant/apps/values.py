@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
 _TRUE, _FALSE = ("true", "1", "on"), ("false", "0", "off")

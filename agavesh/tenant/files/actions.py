@@ -12,10 +12,11 @@ from typing import Any
 
 import trio
 
-from agavesh.tenant.context import Answer, Context, Record, Refusal, Result
+from agavesh.tenant.context import Answer, Context, Record, Result
 from agavesh.tenant.files.disk import name_of, parent_of
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.trees import copy_file, copy_tree, erase
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date
 
 MISSING = "File/folder does not exist"

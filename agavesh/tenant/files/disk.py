@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 LONGEST_NAME = 255  # bytes
 

@@ -16,9 +16,10 @@ from urllib.parse import quote
 import trio
 from starlette.types import Receive, Scope, Send
 
-from agavesh.tenant.context import Context, Refusal
+from agavesh.tenant.context import Context
 from agavesh.tenant.envelope import CORS, said
 from agavesh.tenant.faults import Cut
+from agavesh.tenant.refusal import Refusal
 
 AT_ONCE = 256 * 1024  # bytes that are read without a thread: a copy from the page cache
 PIECE = 1024 * 1024  # bytes of one read and one send in a larger body

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 BLOCK = 1 << 20  # bytes
 PATIENCE = httpx.Timeout(30, read=60)  # seconds for a connection, and without a byte

@@ -6,9 +6,10 @@ import stat
 from typing import Any
 from urllib.parse import quote
 
-from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result
+from agavesh.tenant.context import Answer, Context, Record, Records, Result
 from agavesh.tenant.files.actions import look
 from agavesh.tenant.files.places import Place
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import PEMS, Pem, pem, pem_word
 
 

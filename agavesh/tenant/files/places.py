@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import Disk, ancestors, normal, parent_of
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from urllib.parse import unquote, urlsplit
 
 import trio
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import normal
 from agavesh.tenant.files.fetching import fetch
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.trees import put_in_place
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from agavesh.tenant.context import Refusal
+from agavesh.tenant.refusal import Refusal
 
 PIECE = 1024 * 1024  # bytes gathered before a write goes to a thread
 LARGEST_FIELD = 64 * 1024  # bytes of a form field

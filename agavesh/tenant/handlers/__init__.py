@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any, cast
 
 from agavesh.api.operation import Operation
-from agavesh.tenant.context import Context, Handler, Refusal, Result
+from agavesh.tenant.context import Context, Handler, Result
+from agavesh.tenant.refusal import Refusal
 
 SERVICES = ("apps", "clients", "files", "jobs", "profiles", "systems")
 BESIDE = ("oauth", "about")  # modules with routes only, for what is no service

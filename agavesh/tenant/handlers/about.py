@@ -8,7 +8,8 @@ import math
 from typing import Any
 
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Refusal, Result, route
+from agavesh.tenant.context import Answer, Context, Result, route
+from agavesh.tenant.refusal import Refusal
 
 
 @route("GET", "/tenants", token=False)

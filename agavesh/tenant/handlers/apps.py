@@ -11,9 +11,10 @@ from typing import Any
 from agavesh.tenant.apps import bundles
 from agavesh.tenant.apps.records import app_of, check_system, erase, register, rights, write
 from agavesh.tenant.apps.spec import application
-from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
 from agavesh.tenant.jobs.places import incoming, place_on
 from agavesh.tenant.pems import Grants
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.search import page
 from agavesh.tenant.words import Pem, date, new_uuid
 

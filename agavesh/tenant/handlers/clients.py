@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agavesh.tenant.auth import Denied
-from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result
+from agavesh.tenant.context import Answer, Context, Record, Records, Result
+from agavesh.tenant.refusal import Refusal
 
 TIERS = ("UNLIMITED", "GOLD", "SILVER", "BRONZE")
 APIS = ("Apps", "Clients", "Files", "Jobs", "Meta", "Notifications", "Profiles", "Systems")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import trio
 
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
 from agavesh.tenant.files import actions, uploads
 from agavesh.tenant.files.actions import act, logical, look
 from agavesh.tenant.files.disk import name_of
@@ -23,6 +23,7 @@ from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.staging import import_name
 from agavesh.tenant.files.trees import erase
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date, pem_word, quoted
 

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from typing import Any
 
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
 from agavesh.tenant.files.disk import name_of
 from agavesh.tenant.files.downloads import download, mime_of
 from agavesh.tenant.files.listing import shown
@@ -18,6 +18,7 @@ from agavesh.tenant.jobs.life import FINAL, Unstoppable
 from agavesh.tenant.jobs.places import may, output_place
 from agavesh.tenant.jobs.submission import accepted
 from agavesh.tenant.pems import Grants
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.search import page
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date

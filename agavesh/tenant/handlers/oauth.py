@@ -10,7 +10,8 @@ from starlette.requests import Request
 from agavesh.tenant.app import basic
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import whole
-from agavesh.tenant.context import Answer, Context, Refusal, Result, route
+from agavesh.tenant.context import Answer, Context, Result, route
+from agavesh.tenant.refusal import Refusal
 
 LARGEST = 65536  # bytes of a form
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agavesh.tenant.context import Context, Record, Refusal, Result
+from agavesh.tenant.context import Context, Record, Result
+from agavesh.tenant.refusal import Refusal
 
 # the first of these that is in the query decides; names match by part, the others whole
 _BY_PART = {"name": "fullName", "full_name": "fullName", "first_name": "firstName", "last_name": "lastName"}

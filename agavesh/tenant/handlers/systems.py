@@ -9,9 +9,10 @@ from typing import Any
 import trio
 
 from agavesh.tenant import search
-from agavesh.tenant.context import Answer, Context, Record, Refusal, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Result, route
 from agavesh.tenant.files.places import ROLES
 from agavesh.tenant.files.trees import erase
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.systems.credentials import clear_credentials, store_credential, stored_credentials
 from agavesh.tenant.systems.records import NO_MANAGER, change, full, register, replace, require_change, system_of
 from agavesh.tenant.systems.spec import checked

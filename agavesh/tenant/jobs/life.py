@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import said
 from agavesh.tenant.jobs.places import Job, incoming, note, run_of
 from agavesh.tenant.jobs.steps import Next, Steps, failed, stopped
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import date
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import normal
 from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs.runs import Run
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, slug
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.jobs import wrapper
 from agavesh.tenant.jobs.places import Job, run_of, short_name, system_of, work_folder
 from agavesh.tenant.jobs.runner import MARK, Spec
 from agavesh.tenant.limits import plain, seconds
+from agavesh.tenant.refusal import Refusal
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant

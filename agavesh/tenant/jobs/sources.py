@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import name_of
 from agavesh.tenant.jobs.places import output_place
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem
 
 if TYPE_CHECKING:

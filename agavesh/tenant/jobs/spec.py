@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agavesh.tenant.apps.values import check_values, texts
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.fields import text, wrong
 from agavesh.tenant.limits import gigabytes, run_time, seconds
+from agavesh.tenant.refusal import Refusal
 
 SCHEMES = ("agave", "http", "https")
 OTHER_NAMES = {

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from agavesh.tenant.apps import bundles
-from agavesh.tenant.context import Refusal
 from agavesh.tenant.files.disk import said
 from agavesh.tenant.files.fetching import fetch
 from agavesh.tenant.files.trees import copy_file, copy_tree
@@ -36,6 +35,7 @@ from agavesh.tenant.jobs.places import (
 from agavesh.tenant.jobs.runs import Run, sweep
 from agavesh.tenant.jobs.slots import Claim, Slots
 from agavesh.tenant.jobs.sources import source_of
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import date
 
 if TYPE_CHECKING:

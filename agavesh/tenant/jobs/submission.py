@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from agavesh.tenant.apps.records import runnable
-from agavesh.tenant.context import Context, Record, Refusal
+from agavesh.tenant.context import Context, Record
 from agavesh.tenant.files.disk import normal
 from agavesh.tenant.jobs import spec
 from agavesh.tenant.jobs.places import short_name
 from agavesh.tenant.jobs.sources import source_of
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date, new_uuid, slug
 
 LONGEST_WORK_PATH = 255  # characters

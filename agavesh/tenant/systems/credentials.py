@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from agavesh.tenant.context import Answer, Context, Record, Records, Refusal, Result
+from agavesh.tenant.context import Answer, Context, Record, Records, Result
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.systems.records import change, keep_secrets, system_of
 from agavesh.tenant.systems.spec import LOGIN_AUTH, STORAGE_AUTH, shown
 from agavesh.tenant.words import date

@@ -6,7 +6,8 @@ import time
 
 import msgspec
 
-from agavesh.tenant.context import Context, Record, Refusal
+from agavesh.tenant.context import Context, Record
+from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import date, new_uuid
 
 NO_MANAGER = "User does not have permission to manage this system"

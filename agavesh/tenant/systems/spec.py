@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from agavesh.tenant.context import Record, Refusal
+from agavesh.tenant.context import Record
+from agavesh.tenant.refusal import Refusal
 
 TYPES = ("STORAGE", "EXECUTION")
 STATUSES = ("UP", "DOWN", "MAINTENANCE", "UNKNOWN")
