@@ -51,8 +51,14 @@ class Mount:
         """Run the command as a user does."""
         return await self.run(sys.executable, "-m", "agavefs", *words)
 
-    async def run(self, *words: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    async def run(
+        self, *words: str | os.PathLike[str], cwd: str | os.PathLike[str] = "", **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run any program; its output as text. It has to end in time."""
+        if cwd:
+            # the program goes there, not we on its behalf between fork and exec: all of us would wait for the mount
+            # then, and with us the tenant that it asks
+            words = ("env", "-C", cwd, *words)
         options = {"check": False, "capture_stdout": True, "capture_stderr": True, "env": self.environ} | options
         words = (*self.prefix, *words)
         with trio.fail_after(LONG):

@@ -327,8 +327,8 @@ async def test_names_of_any_bytes_the_platform_can_say(door: Door) -> None:
 
 
 _MAP = """
-import mmap
-with open("m", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+import mmap, sys
+with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
     mapped[5000:5003] = b"XYZ"
     mapped.flush()
 """
@@ -337,8 +337,9 @@ with open("m", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
 async def test_a_mapped_file_is_read_and_written(door: Door) -> None:
     def act(work: Path) -> None:
         (work / "m").write_bytes(b"a" * 10000)
-        # a program of its own: a page that is waited for here would hold up the other side too
-        subprocess.run([sys.executable, "-c", _MAP], cwd=work, check=True)
+        # a program of its own: a page that is waited for here would hold up the other side too, and so would a folder
+        # that is gone to between fork and exec
+        subprocess.run([sys.executable, "-c", _MAP, work / "m"], check=True)
         assert (work / "m").read_bytes() == b"a" * 5000 + b"XYZ" + b"a" * 4997
 
     await door.do(act)
