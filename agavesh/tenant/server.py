@@ -93,7 +93,8 @@ async def _checkpoints(tenant: Tenant) -> None:
     """Keep the write-ahead log small. It waits for the disk, so it has a thread."""
     while True:
         await trio.sleep(CHECKPOINTS)
-        await trio.to_thread.run_sync(tenant.store.checkpoint)
+        with contextlib.suppress(store.Unwritable):  # whoever writes the next record says so
+            await trio.to_thread.run_sync(tenant.store.checkpoint)
 
 
 def _url(host: str, port: int, tls: bool) -> str:

@@ -12,14 +12,20 @@ awaits a task is alone with it; `with store.together():` makes several writes on
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cachetools
 import msgspec
+import trio
+
+log = logging.getLogger(__name__)
 
 TABLES = """
 create table if not exists records (
@@ -56,6 +62,8 @@ create table if not exists credentials (
 
 VERSION = 1  # of the tables: a file with others is refused rather than misread
 
+PAUSE = 5.0  # seconds before work that could not be written down is tried again
+
 Record = dict[str, Any]
 
 
@@ -81,6 +89,35 @@ def check(path: Path) -> None:
         raise OtherVersion(f"{path} is of version {found}, and this program reads version {VERSION}")
 
 
+class Unwritable(OSError):
+    """Records cannot be written, or read, now: the disk is full, most likely. Nothing of what was asked was done."""
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        # the low byte is the kind, the others say more of it
+        number = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}.get(
+            problem.sqlite_errorcode & 0xFF
+        )
+        if number is None:
+            raise
+        raise Unwritable(number, os.strerror(number)) from problem
+
+
+async def patiently(do: Callable[[], Awaitable[None]]) -> None:
+    """Do what can be done again, until the records can be written: whoever has filled the disk may clear it."""
+    while True:
+        try:
+            await do()
+            return
+        except Unwritable as trouble:
+            log.warning("records cannot be written: %s; tried again in %.0f s", trouble.strerror, PAUSE)
+            await trio.sleep(PAUSE)
+
+
 class Store:
     """Records by kind and id, and what hangs on a uuid. Records that come out are shared: never change one in place."""
 
@@ -98,15 +135,16 @@ class Store:
 
     def checkpoint(self) -> None:
         """Bring what the write-ahead log holds into the file. It waits for the disk: call it in a thread."""
-        with contextlib.closing(sqlite3.connect(self._path)) as db:
+        with _translated(), contextlib.closing(sqlite3.connect(self._path)) as db:
             db.execute("pragma wal_checkpoint(passive)")
 
     def close(self) -> None:
         self._db.close()
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement; its rows."""
-        return self._db.execute(statement, values).fetchall()
+        """Run one statement; its rows. Unwritable if the disk does not let it."""
+        with _translated():
+            return self._db.execute(statement, values).fetchall()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -114,14 +152,15 @@ class Store:
         if self._db.in_transaction:
             yield
             return
-        self._db.execute("begin immediate")
+        self.sql("begin immediate")
         try:
             yield
+            self.sql("commit")
         except BaseException:
-            self._db.execute("rollback")
+            if self._db.in_transaction:  # a full disk may have ended it already
+                self._db.execute("rollback")
             self._kept.clear()
             raise
-        self._db.execute("commit")
 
     # records ---------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import stat
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,7 @@ from agavesh.tenant.files.fetching import fetch
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.trees import put_in_place
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.store import patiently
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SMALL = 4 * 2**20  # bytes: up to here an upload is settled before it is answered
+SETTLED = "Your scheduled transfer completed staging"
 SCHEMES = ("http", "https", "agave")
 
 
@@ -62,7 +65,10 @@ class Staging:
         arrival = Arrival(temporary, uuid, user, source, fetched=False)
         small = temporary.stat().st_size <= SMALL
         if small and uuid not in self._queues and not self._tenant.faults.staging_held:
-            return uuid, "STAGING_COMPLETED" if self._settle(arrival) else "STAGING_FAILED"
+            try:
+                return uuid, "STAGING_COMPLETED" if self._settle(arrival) else "STAGING_FAILED"
+            finally:
+                temporary.unlink(missing_ok=True)
         self._queue(arrival)
         return uuid, "STAGING_QUEUED"
 
@@ -86,11 +92,7 @@ class Staging:
         for name, uuid, user, source, fetched in self._tenant.store.sql(
             "select temporary, uuid, username, source, fetched from stagings order by rowid"
         ):
-            arrival = Arrival(self._tenant.staging / name, uuid, user, source, bool(fetched))
-            if fetched or arrival.temporary.exists():
-                self._start(arrival)
-            else:  # it was in place already when the tenant ended
-                self._tenant.store.sql("delete from stagings where temporary = ?", name)
+            self._start(Arrival(self._tenant.staging / name, uuid, user, source, bool(fetched)))
 
     def _expect(self, place: Place, user: str, source: str) -> str:
         there = place.disk.stat(place.path)
@@ -123,38 +125,42 @@ class Staging:
         queue = self._queues[uuid]
         while queue:
             await self._tenant.faults.staging_released()
-            await self._arrive(queue[0])
-            arrival = queue.popleft()
-            self._tenant.store.sql("delete from stagings where temporary = ?", arrival.temporary.name)
-            self._tenant.awake.discard(arrival.temporary.name)
+            await patiently(partial(self._arrive, queue[0]))
+            self._tenant.awake.discard(queue.popleft().temporary.name)
         del self._queues[uuid]  # no await since the queue was seen empty: nobody has put anything there
 
     async def _arrive(self, arrival: Arrival) -> None:
+        """Can be done again from its beginning: what comes of it and the end of its row are written together."""
         self._note(arrival, "STAGING", "Staging began")
+        trouble: Exception | None = None
         if arrival.fetched:
             try:
                 await self._bring(arrival)
             except (Refusal, OSError) as problem:
-                self._failed(arrival, problem)
-                return
-        self._settle(arrival)
+                trouble = problem
+        with self._tenant.store.together():
+            if trouble is not None:
+                self._failed(arrival, trouble)
+            elif arrival.temporary.exists():
+                self._settle(arrival)
+            else:  # in place already, when the tenant ended or the disk was too full to say so
+                self._note(arrival, "STAGING_COMPLETED", SETTLED)
+            self._tenant.store.sql("delete from stagings where temporary = ?", arrival.temporary.name)
+        arrival.temporary.unlink(missing_ok=True)
 
     def _settle(self, arrival: Arrival) -> bool:
         """Put the bytes in place, in one step. No await: the listing shows the old file or the new one."""
         rows = self._tenant.store.sql("select system, path from files where uuid = ?", arrival.uuid)
+        if not rows:
+            return False  # deleted while it was on its way
+        system, path = rows[0]
         try:
-            if not rows:
-                return False  # deleted while it was on its way
-            system, path = rows[0]
             size = arrival.temporary.stat().st_size
             put_in_place(arrival.temporary, Path(self._tenant.disk(system).at(path)))
         except (Refusal, OSError) as problem:
             self._failed(arrival, problem)
             return False
-        finally:
-            arrival.temporary.unlink(missing_ok=True)
-        more = {"progress": _progress(arrival.source, size)}
-        self._note(arrival, "STAGING_COMPLETED", "Your scheduled transfer completed staging", more)
+        self._note(arrival, "STAGING_COMPLETED", SETTLED, {"progress": _progress(arrival.source, size)})
         return True
 
     def _failed(self, arrival: Arrival, problem: Exception) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -21,6 +22,7 @@ from agavesh.tenant.files.disk import said
 from agavesh.tenant.jobs.places import Job, incoming, note, run_of
 from agavesh.tenant.jobs.steps import Next, Steps, failed, stopped
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.store import Unwritable, patiently
 from agavesh.tenant.words import date
 
 if TYPE_CHECKING:
@@ -100,9 +102,9 @@ class Jobs:
         self._tenant.awake.add(job_id)
         try:
             with task.scope:
-                await self._go_on(job_id)
+                await patiently(partial(self._go_on, job_id))
             if task.scope.cancelled_caught:
-                await self._end(job_id)
+                await patiently(partial(self._end, job_id))
         except Exception:  # the edge: the record stays as it is, and the next start takes it up
             log.exception("job %s was left where it is", job_id)
         finally:
@@ -116,6 +118,8 @@ class Jobs:
         while (job := self._tenant.store.get("job", job_id)) is not None:
             try:
                 following = await self._steps.take(job)
+            except Unwritable:
+                raise
             except (Refusal, OSError) as trouble:
                 following = failed(said(trouble))
             except Exception:  # the edge: whatever is wrong with one job, the tenant and the other jobs go on
