@@ -30,6 +30,7 @@ from agavefs.spool import Spools
 from agavefs.writeback import Writeback
 from agavesh.client.accounts import Account
 from agavesh.client.errors import AgaveError
+from agavesh.client.local import stay_up
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.workspace import Workspace, open_workspace
 
@@ -105,6 +106,7 @@ async def _serve(
         if not options.read_only:
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         nursery.start_soon(_warm, looks)
+        nursery.start_soon(stay_up, workspace.agave.account)
         _log.info("%s is mounted on %s", account_of(card), options.mountpoint)
         ready()
         await pyfuse3.main(min_tasks=_IDLE_TASKS, max_tasks=_TASKS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -34,8 +35,11 @@ from agavesh.client.answers import MALFORMED
 from agavesh.client.client import Agave
 from agavesh.client.errors import AgaveError, NotSignedIn, TimedOut, Unreachable, Untrusted
 
+log = logging.getLogger(__name__)
+
 START: Final = 60.0  # seconds until a started tenant must answer; the first start lays out the demonstration data
 PROVE: Final = 10.0  # seconds for one proof; a busy machine may need some
+AWAKE: Final = 600.0  # seconds between two looks at a tenant that somebody works on
 IDLE: Final = 4 * 3600  # seconds without a request or a job after which the tenant ends
 
 
@@ -115,6 +119,21 @@ async def current_account(
         if os.environ.get(name):
             raise NotSignedIn(f"{name} is set, but nothing says for which platform", hint="set AGAVE_BASE_URL as well")
     return await local_account(notice=notice)
+
+
+async def stay_up(account: Account, *, every: float = AWAKE) -> None:
+    """Keep the embedded tenant from ending while it is in use, and start it again if it ends all the same.
+
+    `every` is in seconds. Returns at once where `account` is another platform's.
+    """
+    if account.kept_in is None or Path(account.kept_in) != local_root().parent:
+        return
+    while True:
+        await trio.sleep(every)
+        try:
+            await local_account()
+        except AgaveError as error:
+            log.warning("the tenant on this machine can't be kept up: %s", error)
 
 
 async def answering(root: Path) -> Card | None:
