@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import trio
 
+from agavesh.api.record import BadField
 from agavesh.client.errors import (
     AlreadyThere,
+    BadAnswer,
     BadArgument,
     BadRequest,
     Changed,
@@ -325,7 +327,14 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _entry(file: RemoteFile | JobOutputFile, permission: str | None, most: int = READ | WRITE | EXECUTE) -> Entry:
-    """An Entry of a listing's line. `most` is what any permission is cut to."""
+    """An Entry of a listing's line. `most` is what any permission is cut to. BadAnswer if the line makes no sense."""
+    try:
+        return _entry_of(file, permission, most)
+    except BadField as misfit:
+        raise BadAnswer(str(misfit)) from None
+
+
+def _entry_of(file: RemoteFile | JobOutputFile, permission: str | None, most: int) -> Entry:
     is_dir = file.type == "dir"
     access = _ACCESS.get((permission or "READ").upper(), READ) or 0
     if most == READ:  # wire: job outputs say NONE for what their reader may well read
