@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TOP = dict.fromkeys(("apps", "jobs", "systems"), True)
 _JOB = {"history.json": False, "job.json": False, "outputs": True, "status": False}
+# what is searched by most; the rest is in `filters.py`
 _FILTERS = {
     "job-fields": ("app", "created", "endtime", "executionsystem", "id", "name", "owner", "starttime", "status"),
     "system-fields": ("default", "id", "name", "owner", "public", "status", "type"),

@@ -21,12 +21,16 @@ _UNITS = "KMGTPE"
 
 
 class Column(NamedTuple):
-    """A column: its heading, what a record shows in it. `right` is for numbers; `narrows` lets a terminal cut it."""
+    """A column: its heading, what a record shows in it.
+
+    `right` is for numbers; `narrows` lets a terminal cut it, and `drops` leave it out, the last of these first.
+    """
 
     name: str
     value: Callable[[Any], Any]
     right: bool = False
     narrows: bool = False
+    drops: bool = False
 
 
 def key(name: str) -> Column:
@@ -34,7 +38,7 @@ def key(name: str) -> Column:
     return Column(name, lambda row: row.get(name))
 
 
-def field(name: str, heading: str = "", *, right: bool = False, narrows: bool = False) -> Column:
+def field(name: str, heading: str = "", *, right: bool = False, narrows: bool = False, drops: bool = False) -> Column:
     """The column of a record's field; a field that came in a shape it should not have is shown as `?`."""
 
     def value(record: Any) -> Any:
@@ -43,7 +47,7 @@ def field(name: str, heading: str = "", *, right: bool = False, narrows: bool = 
         except ValueError:
             return "?"
 
-    return Column(heading or name.lower(), value, right, narrows)
+    return Column(heading or name.lower(), value, right, narrows, drops)
 
 
 async def show_list(here: Session, records: Sequence[Any], columns: Sequence[Column]) -> None:
@@ -110,12 +114,16 @@ def lines(value: Any, margin: str = "") -> Iterable[str]:
 
 
 def table(records: Sequence[Any], columns: Sequence[Column], *, width: int | None, heading: bool = True) -> str:
-    """Aligned columns. Where there is a width, the widest of the columns that may narrow are cut to fit it."""
+    """Aligned columns. Where there is a width, columns that may drop are left out, and the widest of those that may
+    narrow are cut, to fit it."""
     rows = [[text(column.value(record)) for column in columns] for record in records]
     if heading:
         rows.insert(0, [column.name.upper() for column in columns])
     widths = [max((cells(row[at]) for row in rows), default=0) for at in range(len(columns))]
     if width is not None:
+        kept = _kept(widths, columns, width)
+        rows = [[row[at] for at in kept] for row in rows]
+        widths, columns = [widths[at] for at in kept], [columns[at] for at in kept]
         _narrow(widths, columns, width)
     out = []
     for row in rows:
@@ -126,6 +134,16 @@ def table(records: Sequence[Any], columns: Sequence[Column], *, width: int | Non
             line.append(blank + fitted if column.right else fitted + blank)
         out.append("  ".join(line).rstrip() + "\n")
     return "".join(out)
+
+
+def _kept(widths: list[int], columns: Sequence[Column], width: int) -> list[int]:
+    """The columns that have room when all that narrow are at their smallest."""
+    kept = list(range(len(columns)))
+    for at in reversed(range(len(columns))):
+        least = sum(min(widths[at], _SMALLEST) if columns[at].narrows else widths[at] for at in kept)
+        if columns[at].drops and least + 2 * (len(kept) - 1) > width:
+            kept.remove(at)
+    return kept
 
 
 def _narrow(widths: list[int], columns: Sequence[Column], width: int) -> None:

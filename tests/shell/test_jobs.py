@@ -13,7 +13,9 @@ from agavesh.api.models.apps import Application
 from agavesh.api.record import decode
 from agavesh.client.errors import BadArgument
 from agavesh.shell import exits
+from agavesh.shell.filters import FIELDS, search
 from agavesh.shell.jobrequest import job_request
+from agavesh.tenant.handlers import apps, jobs, systems
 from tests.shell.conftest import Shell
 
 ALICE = "/systems/data.demo/alice"
@@ -165,6 +167,44 @@ async def test_systems_are_listed_filtered_and_shown(shell: Shell) -> None:
     assert [record["id"] for record in (await shell.good("systems type=STORAGE -o json")).json] == ["data.demo"]
     assert (await shell.good("systems show data.demo -o json")).json["storage"]["protocol"] == "LOCAL"
     assert "data.demo" in (await shell.good("systems default")).out
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence", "hint"),
+    [
+        ("jobs staus=FAILED", 'nothing can be searched by "staus"', 'did you mean "status"?'),
+        ("jobs created.bfore=2020-01-01", '"bfore" is no operator', 'did you mean "before"?'),
+        ("systems storage.hst~x", 'nothing can be searched by "storage.hst"', 'did you mean "storage.host"?'),
+        ("apps colour=red", 'nothing can be searched by "colour"', "one of available, "),
+    ],
+)
+async def test_a_filter_that_the_platform_would_leave_out_is_refused(
+    shell: Shell, line: str, sentence: str, hint: str
+) -> None:
+    said = await shell(line)
+    assert (said.status, said.out) == (exits.USAGE, "")
+    assert sentence in said.err
+    assert hint in said.err
+
+
+async def test_filters_reach_the_platform_with_their_operators(shell: Shell) -> None:
+    job = (await shell.good("jobs submit ticker-1.0 lines=1 delay=0 --wait")).out.strip()
+    for fits in (
+        "app=ticker-1.0",
+        "app~tick",
+        "appId.in=ticker-1.0,x",
+        "Status.neq=FAILED",
+        "created.after=2020-01-01",
+    ):
+        assert job in (await shell.good(f"jobs {fits}")).out
+    assert (await shell.good("jobs app~count")).out == ""
+
+
+def test_what_the_shell_lets_through_is_what_the_tenant_searches_by() -> None:
+    assert set(FIELDS["job-fields"]) == jobs.NAMES
+    assert set(FIELDS["app-fields"]) == apps.NAMES
+    assert set(FIELDS["system-fields"]) == systems.NAMES
+    assert search(["App.like=x*"], "job-fields") == {"appId.like": "x*"}
 
 
 async def test_a_record_is_printed_as_the_platform_sent_it(shell: Shell, tenant: Any) -> None:

@@ -205,6 +205,16 @@ async def test_one_command_on_a_terminal_asks_too(terminal: Open, home: Path) ->
     assert not (home / "docs").exists()
 
 
+async def test_the_list_of_jobs_has_a_line_for_each_on_a_small_terminal(terminal: Open) -> None:
+    line = "jobs submit ticker-1.0 lines=1 delay=0 --name again --wait; jobs submit crash-1.0; jobs"
+    async with terminal("-c", line, columns=80, lines=24) as t:
+        assert await t.ends() == 0
+        await t.shows("STATUS")
+        listed = t.text[t.text.index("ID  ") :].splitlines()
+        assert [line.split()[0][-4:] for line in listed] == ["ID", "-007", "-007"]
+        assert listed[2].split()[1:] == ["again", "ticker-1.0", "FINISHED"]
+
+
 async def test_a_setting_holds_for_the_lines_that_follow(terminal: Open) -> None:
     async with terminal(NO_COLOR="1") as t:
         await t.prompts()

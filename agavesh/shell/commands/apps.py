@@ -20,7 +20,7 @@ async def apps(here: Session, *filters: Filter) -> None:
     from agavesh.shell.render import field, show_list
 
     agave = await here.agave()
-    pages = [page async for page in agave.pages(agave.apps.list, search=search(filters))]
+    pages = [page async for page in agave.pages(agave.apps.list, search=search(filters, "app-fields"))]
     columns = [
         field("id"), field("executionSystem", "runs on"), field("revision", right=True),
         field("shortDescription", "description", narrows=True),

@@ -31,9 +31,7 @@ async def jobs(
     agave = await here.agave()
     found: list[Any] = []
     pages = []
-    wanted = {
-        ("appId" + name[3:] if name.split(".")[0] == "app" else name): value for name, value in search(filters).items()
-    }
+    wanted = search(filters, "job-fields")
     async for page in agave.pages(agave.jobs.list, limit=limit, search=wanted):
         pages.append(page)  # a record's own bytes last as long as its page
         found += page
@@ -41,7 +39,7 @@ async def jobs(
             break
     columns = [
         field("id"), field("name", narrows=True), field("appId", "app", narrows=True), field("status"),
-        field("created"), field("endTime", "ended"),
+        field("created", drops=True), field("endTime", "ended", drops=True),
     ]  # fmt: skip
     await show_list(here, found[:limit], columns)
 

@@ -17,7 +17,7 @@ async def systems(here: Session, *filters: Filter) -> None:
     from agavesh.shell.render import Column, field, show_list
 
     agave = await here.agave()
-    pages = [page async for page in agave.pages(agave.systems.list, search=search(filters))]
+    pages = [page async for page in agave.pages(agave.systems.list, search=search(filters, "system-fields"))]
     columns = [
         field("id"), field("type"), field("status"),
         Column("default", lambda system: "default" if system.default else ""),
