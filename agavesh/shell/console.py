@@ -78,8 +78,12 @@ class Console:
         except BrokenPipeError:
             pass  # who closed it does not want to know
 
-    def complain(self, error: AgaveError, *, at: str = "") -> None:
+    def complain(self, error: AgaveError | OSError, *, at: str = "") -> None:
         """Say what went wrong and what to try."""
+        if isinstance(error, OSError):
+            name = f"{error.filename}: " if error.filename else ""
+            self.note(printable(f"agavesh: {at}{name}{error.strerror or error}"))
+            return
         self.note(printable(f"agavesh: {at}{error.sentence}"))
         if error.hint:
             self.note(printable(f"  {error.hint}"))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import agavesh.client.errors as e
 
 OK = 0
@@ -65,6 +67,16 @@ _BY_CLASS: dict[type[BaseException], int] = {
 }
 
 
+_BY_ERRNO = {
+    errno.ENOENT: MISSING,
+    errno.EACCES: NOT_ALLOWED,
+    errno.EPERM: NOT_ALLOWED,
+    errno.EEXIST: CANNOT_CREATE,
+}
+
+
 def exit_code(error: BaseException) -> int:
     """What to end with after this error."""
+    if isinstance(error, OSError):
+        return _BY_ERRNO.get(error.errno or 0, IO)
     return next((code for kind in type(error).__mro__ if (code := _BY_CLASS.get(kind)) is not None), BUG)

@@ -6,7 +6,6 @@ loaded: `run_here` runs what is not async, `run_line` all.
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +100,8 @@ def report(here: Session, error: AgaveError | OSError, at: str = "") -> int:
         import traceback
 
         here.console.note("".join(traceback.format_exception(error)).rstrip())
-    if isinstance(error, AgaveError):
-        here.console.complain(error, at=at)
-        return exits.exit_code(error)
-    name = f"{error.filename}: " if error.filename else ""
-    here.console.note(f"agavesh: {at}{name}{error.strerror or error}")
-    kinds = {errno.ENOENT: exits.MISSING, errno.EACCES: exits.NOT_ALLOWED, errno.EEXIST: exits.CANNOT_CREATE}
-    return kinds.get(error.errno or 0, exits.IO)
+    here.console.complain(error, at=at)
+    return exits.exit_code(error)
 
 
 def _output(here: Session, statement: Statement) -> str:
@@ -119,6 +113,9 @@ def _help(here: Session, command: Command) -> None:
     from agavesh.shell.commands.about import describe
 
     here.console.write(describe(command))
+    if further := here.table.following(command.words):
+        words = " ".join(command.words)
+        here.console.write(f'\n  {words} also takes a word: {", ".join(further)}; "help {words}" explains them\n')
 
 
 def _given(command: Command, statement: Statement) -> dict[str, list[tuple[Parameter, Token]]]:

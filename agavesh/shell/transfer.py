@@ -90,8 +90,11 @@ class Transfer:
     async def _fetch(self, node: Node, target: Path) -> None:
         if await trio.to_thread.run_sync(target.is_dir):
             raise WrongKind(f"{target} is a folder here", hint="name another place for the file")
-        beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
-        file = await trio.to_thread.run_sync(lambda: beside.open("xb"))
+        beside = target.with_name(f".{_beginning(target.name)}.{secrets.token_hex(4)}.part")
+        try:
+            file = await trio.to_thread.run_sync(lambda: beside.open("xb"))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None  # not a name that nobody has given
         try:
             with file:
                 got = 0
@@ -134,12 +137,9 @@ class Transfer:
             self._console.progress("")
         worst = 0
         for name, error in self.failures:
-            if isinstance(error, AgaveError):
-                self._console.complain(error, at=f"{name}: ")
-                worst = worst or exits.exit_code(error)
-            else:
-                self._console.note(f"agavesh: {name}: {error.strerror or error}")
-                worst = worst or exits.IO
+            # an error of this machine names the file that it is about itself
+            self._console.complain(error, at="" if isinstance(error, OSError) and error.filename else f"{name}: ")
+            worst = worst or exits.exit_code(error)
         if len(self.failures) > 1 or (self.failures and self.files):
             self._console.note(f"agavesh: {len(self.failures)} of {len(self.failures) + self.files} files failed")
         return worst
@@ -163,6 +163,11 @@ async def _gathered(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes,
 def _inside(folder: Path) -> list[tuple[Path, bool]]:
     """What is in a folder, and whether it is a link to another, which may lead in circles."""
     return [(path, path.is_symlink() and path.is_dir()) for path in sorted(folder.iterdir())]
+
+
+def _beginning(name: str) -> str:
+    """As much of a name as leaves room for more: a name has 255 bytes at most."""
+    return os.fsdecode(os.fsencode(name)[:200])
 
 
 def _make_folder(path: Path) -> None:
