@@ -98,7 +98,10 @@ class StorageDirectory(StorageNode, Directory):
             if (entry := kept.items.get(names[-1])) is None:
                 raise parent.missing(names[-1])
         else:
-            entry = await self.storage.stat(f"{parent.inner.rstrip('/')}/{names[-1]}")
+            try:
+                entry = await self.storage.stat(f"{parent.inner.rstrip('/')}/{names[-1]}")
+            except NotFound as missing:
+                raise parent.missing(names[-1]) from missing  # the same words, listed or not
         return parent.child(entry), []
 
     async def mkdir(self, name: str) -> StorageNode:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from agavesh.api.models.systems import SystemSummary
 from agavesh.client.client import Agave
-from agavesh.client.errors import NotAllowed
+from agavesh.client.errors import AlreadyThere, NotAllowed, ReadOnly
 from agavesh.client.storage import EXECUTE, READ, WRITE, Entry, SystemStorage
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node
-from agavesh.tree.storage import StorageDirectory
+from agavesh.tree.storage import StorageDirectory, StorageNode
 
 HOME = "~"
 _SYSTEMS_FRESH = 300.0  # seconds: systems come and go by the month
@@ -74,6 +74,16 @@ class SystemRoot(StorageDirectory):
 
     async def descend(self, names: list[str]) -> tuple[Node, list[str]]:
         return (await self.home(), names[1:]) if names[:1] == [HOME] else await super().descend(names)
+
+    async def mkdir(self, name: str) -> StorageNode:
+        if name == HOME:
+            raise AlreadyThere(f"{name!r} is in {self.path} already")
+        return await super().mkdir(name)
+
+    async def remove(self, name: str) -> None:
+        if name == HOME:  # a file of this name may lie behind the link: it is not what is meant
+            raise ReadOnly(f"{self.path}/{HOME} is a link that is made here", hint="it leads to your home, and stays")
+        await super().remove(name)
 
     async def home(self) -> Link:
         """The link to the user's home."""

@@ -14,7 +14,7 @@ from agavesh.client.local import current_account
 from agavesh.client.path import RemotePath, parse_uri
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.listing import ListingCache, open_listings
-from agavesh.tree.node import Directory, Link, Node
+from agavesh.tree.node import Directory, File, Link, Node
 from agavesh.tree.root import Root, make_root
 
 _MOST_LINKS = 8
@@ -56,6 +56,8 @@ class Workspace:
         for _ in range(_MOST_LINKS):
             node, rest = await self.root.descend([name for name in path.split("/") if name])
             if not isinstance(node, Link) or (not rest and not follow):
+                if text.endswith("/") and isinstance(node, File):
+                    raise WrongKind(f"{node.path} is no folder", directory_expected=True)
                 return node
             path = posixpath.join(node.target, *rest)
         raise BadArgument(f"{text} goes through too many links")

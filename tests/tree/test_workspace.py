@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agavesh.client import Agave
-from agavesh.client.errors import NotFound, ReadOnly, WrongKind
+from agavesh.client.errors import AlreadyThere, NotFound, ReadOnly, WrongKind
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.listing import open_listings
 from agavesh.tree.node import Directory, File, Link, Node
@@ -65,6 +65,34 @@ async def test_the_home_is_a_link_that_is_not_listed(workspace: Workspace, alice
     assert isinstance(home, Link)
     assert home.target == "/systems/data.demo/alice"
     assert await text(await workspace.find("/systems/data.demo/~/sub/deep.txt")) == b"two"
+
+
+async def test_the_link_to_the_home_stays_and_so_does_a_file_behind_it(workspace: Workspace, tenant: Any) -> None:
+    behind = tenant.path("data.demo", "/~")
+    behind.write_text("of the same name")
+    root = await workspace.directory("/systems/data.demo")
+    with pytest.raises(ReadOnly, match="is a link that is made here"):
+        await root.remove("~")
+    with pytest.raises(AlreadyThere):
+        await root.mkdir("~")
+    assert behind.exists()
+
+
+async def test_what_is_not_there_is_told_in_the_same_words_listed_or_not(workspace: Workspace, alice: Any) -> None:
+    said = []
+    for _ in range(2):
+        with pytest.raises(NotFound) as missing:
+            await workspace.find("/systems/data.demo/alice/sub/nothing")
+        said.append(missing.value.sentence)
+        await names(await workspace.find("/systems/data.demo/alice/sub"))
+    assert said == ["no 'nothing' in /systems/data.demo/alice/sub"] * 2
+
+
+async def test_a_slash_at_the_end_wants_a_folder(workspace: Workspace, alice: SystemStorage) -> None:
+    for place in ("/systems/data.demo/alice/sub/deep.txt/", "agave://data.demo/sub/deep.txt/"):
+        with pytest.raises(WrongKind, match="is no folder"):
+            await workspace.find(place, follow=False)
+    assert isinstance(await workspace.find("/systems/data.demo/~/"), Directory)
 
 
 async def test_a_root_that_may_not_be_listed_shows_the_way_home(workspace: Workspace, tenant: Any) -> None:
