@@ -123,17 +123,19 @@ def walk(tokens: Sequence[Token], table: Table, *, typing: Token | None = None, 
     statement.command = command = table.find(tuple(token.text for token in given[:taken]))
     following = table.following(tuple(token.text for token in given[:taken]))
     if command is None:
-        _no_command(statement, given, taken, following, half)
+        _no_command(statement, given, taken, table, half)
         return statement
     _Binding(statement, command, half, following).bind(given[taken:], typing)
     return statement
 
 
-def _no_command(statement: Statement, given: list[Token], taken: int, following: tuple[str, ...], half: bool) -> None:
+def _no_command(statement: Statement, given: list[Token], taken: int, table: Table, half: bool) -> None:
+    following = table.following(tuple(token.text for token in given[:taken]))
     statement.expected = Expected(words=following if taken == len(given) else ())
     if taken < len(given):
         said = " ".join(token.text for token in given[: taken + 1])
-        hint = nearest(given[taken].text, following)
+        longer = [" ".join(name) for name in table.names if len(name) > 1 and name[-1] == said]
+        hint = f'did you mean "{longer[0]}"?' if longer else nearest(given[taken].text, following)
         statement.wrong(f'no command "{printable(said)}"', hint or '"help" lists them', given[taken])
     elif given and not half:
         said = " ".join(token.text for token in given)

@@ -195,6 +195,7 @@ def test_behind_two_dashes_nothing_is_an_option() -> None:
         ("head -n x a", "'x' is no --lines", "whole number", "x"),
         ("ls -o yaml", "'yaml' is no --output", "table", "yaml"),
         ("pwd x", "one word too many", "usage: pwd", "x"),
+        ("submit a", 'no command "submit"', 'did you mean "jobs submit"?', "submit"),
         ("cp a", "needs TARGET", "usage: cp", ""),
         ("cat", "needs PATHS", "usage: cat", ""),
         ("cat 'a", "quote ' is not finished", "", "'a"),
