@@ -15,7 +15,8 @@ from typing import Any, Generic, TypeVar
 import cachetools
 import trio
 
-from agavesh.client.errors import AgaveError
+from agavesh.api.record import BadField
+from agavesh.client.errors import AgaveError, BadAnswer
 
 T = TypeVar("T")
 
@@ -89,6 +90,8 @@ class ListingCache:
             flight.error = error
             if self._flights.get(key) is flight:
                 self._kept.pop(key, None)
+        except BadField as misfit:
+            flight.error = BadAnswer(str(misfit))
         except Exception as error:  # noqa: BLE001  # a fault of ours: theirs to tell who asked, not the end of all others
             flight.error = error
         finally:

@@ -8,7 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from agavesh.client.errors import NotFound
+from agavesh.api.models.systems import SystemSummary
+from agavesh.api.record import decode
+from agavesh.client.errors import BadAnswer, NotFound
 from agavesh.tree.listing import Listing, ListingCache, open_listings
 
 
@@ -153,3 +155,13 @@ async def test_old_listings_make_room_for_new_ones() -> None:
         assert kept == [15, 16, 17, 18, 19]
         assert (await cache.get("/huge", Folder(*map(str, range(1000))).fetch)).items.keys() >= {"0", "999"}
         assert cache.peek("/huge") is None
+
+
+async def test_a_record_that_makes_no_sense_is_a_bad_answer(listings: ListingCache) -> None:
+    system = decode(b'{"id": 7}', SystemSummary)
+
+    async def fetch() -> dict[str, SystemSummary]:
+        return {system.id: system}
+
+    with pytest.raises(BadAnswer, match=r"SystemSummary\.id: Expected `str`"):
+        await listings.get("/systems", fetch)
