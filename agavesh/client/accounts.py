@@ -32,6 +32,7 @@ from agavesh.client.errors import BadArgument, TimedOut
 log = logging.getLogger(__name__)
 
 EARLY: Final = 60.0  # seconds before its end from which a token is renewed
+USUAL_PORT: Final = {"http": 80, "https": 443}
 LOCKED: Final = 30.0  # seconds to wait for another process that writes or renews
 
 
@@ -102,6 +103,8 @@ def clean_url(url: str) -> str:
     if parts.scheme.lower() not in ("http", "https") or not host or parts.username is not None:
         raise BadArgument(f"{url!r} is no URL of a tenant", hint="it looks like https://api.example.org")
     host = f"[{host}]" if ":" in host else host
+    if port == USUAL_PORT[parts.scheme.lower()]:
+        port = None
     return f"{parts.scheme.lower()}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 

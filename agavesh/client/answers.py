@@ -75,7 +75,7 @@ def result(operation: Operation, what: str, body: bytes) -> Any:
         raise BadAnswer(f"{what}: the answer is both a success and an error: {_said(envelope.message)}")
     inner = bytes(envelope.result)
     if inner in (b"", b"null"):
-        return _nothing(operation, what)
+        return _nothing(operation, what, null=bool(inner))
     try:
         if operation.answer == "page":
             return decode_page(inner if inner[:1] == b"[" else b"[" + inner + b"]", operation.result)
@@ -91,8 +91,9 @@ def result(operation: Operation, what: str, body: bytes) -> Any:
         ) from None
 
 
-def _nothing(operation: Operation, what: str) -> Any:
-    if operation.answer == "page":
+def _nothing(operation: Operation, what: str, *, null: bool = False) -> Any:
+    # of a list that was asked for, null may say that it is empty; silence does not: a folder would seem to be
+    if operation.answer == "page" and (null or operation.method != "GET"):
         return Page()
     kind = operation.result
     if type(None) in typing.get_args(kind):

@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from random import uniform
 from typing import Any, Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import trio
 
 from agavesh import __version__
 from agavesh.api.operation import Operation
-from agavesh.client.accounts import Account, Accounts
+from agavesh.client.accounts import USUAL_PORT, Account, Accounts
 from agavesh.client.answers import Refusal, failure, is_page, refusal, result
 from agavesh.client.arguments import QUOTED, Ask, ask
 from agavesh.client.auth import Auth
@@ -230,7 +230,7 @@ class Transport:
             here = str(self._base.copy_with(raw_path=target.encode("ascii")))
             there = urlsplit(urljoin(here, reply.headers["location"]))
             # not from http to https either: the token has then been seen already, and would be again
-            if (there.scheme, there.netloc.lower()) != (self._base.scheme, self.host.lower()):
+            if _origin(there) != _origin(urlsplit(here)):
                 raise BadAnswer(
                     f"{request.what}: {self.host} sends us to {there.scheme}://{there.netloc}, and a token stays here",
                     hint="if that is where the tenant lives, sign in there",
@@ -369,6 +369,14 @@ async def _context(verify: bool | str) -> ssl.SSLContext:
         return context
 
     return await trio.to_thread.run_sync(usual)
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port: what a token is for."""
+    try:
+        return url.scheme, url.hostname, url.port or USUAL_PORT.get(url.scheme)
+    except ValueError:  # a port that is none
+        return url.scheme, url.netloc, None
 
 
 def _proxy(base: httpx.URL) -> str | None:

@@ -254,6 +254,8 @@ def test_other_users_tokens_are_not_found_by_url_alone_when_a_name_is_given(acco
     [
         ("api.example.org", "https://api.example.org"),
         ("HTTPS://API.Example.org/", "https://api.example.org"),
+        ("https://api.example.org:443", "https://api.example.org"),
+        ("http://api.example.org:443", "http://api.example.org:443"),
         ("http://[::1]:8080/v//", "http://[::1]:8080/v"),
     ],
 )

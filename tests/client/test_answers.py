@@ -48,6 +48,13 @@ def test_a_record_that_was_asked_for_and_is_not_there_is_an_error() -> None:
         answered("jobs.get", b'{"status":"success"}')
 
 
+@pytest.mark.parametrize("body", [b"", b'{"status":"success","message":null}'])
+def test_silence_is_no_empty_folder(body: bytes) -> None:
+    with pytest.raises(errors.BadAnswer, match="no result"):
+        answered("files.list", body)
+    assert answered("clients.list", b'{"status":"success","result":null}') == []
+
+
 def test_one_record_may_come_in_a_list_and_a_list_may_come_bare() -> None:
     assert answered("systems.get", b'{"status":"success","result":[{"id":"S"}]}').id == "S"
     assert len(answered("systems.list", b'{"status":"success","result":{"id":"S"}}')) == 1

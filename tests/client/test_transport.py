@@ -219,7 +219,9 @@ async def test_a_redirect_on_the_same_host_is_followed() -> None:
     assert [seen.headers.get("authorization") for seen in there.seen] == ["Bearer secret"] * 2
 
 
-@pytest.mark.parametrize("away", ["http://localhost:1/x", "//localhost/x", "https://127.0.0.1/x"])
+@pytest.mark.parametrize(
+    "away", ["http://localhost:1/x", "//localhost/x", "https://127.0.0.1/x", "http://127.0.0.1/x", "//127.0.0.1:x/x"]
+)
 async def test_a_token_never_goes_to_another_host(away: str) -> None:
     async with peer(lambda seen: answer(307, b"", Location=away)) as there, Agave(there.url, token="secret") as agave:
         with pytest.raises(errors.BadAnswer, match="a token stays here"):
