@@ -116,6 +116,9 @@ async def test_one_that_is_just_ending_is_waited_for(root: Path) -> None:
     await local_account(root)
     before = read_card(root).pid
     os.kill(before, signal.SIGTERM)
+    with trio.fail_after(30):
+        while (root / "tenant.json").exists():  # until it has heard, it serves as ever
+            await trio.sleep(0.01)
     await local_account(root)
     assert read_card(root).pid != before
 
