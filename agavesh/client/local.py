@@ -147,8 +147,14 @@ async def answering(root: Path) -> Card | None:
         return None
     if await trio.to_thread.run_sync(holder, root) != card.pid:
         return None  # left by one that was killed; its process number and its port may be anybody's by now
-    await _prove(card)
-    return card
+    try:
+        await _prove(card)
+    except Unreachable as trouble:
+        if isinstance(trouble, (TimedOut, Untrusted)):
+            raise
+        return None  # one that is ending has closed its door
+    # one that is ending takes its card away, and answers for a moment longer
+    return card if await trio.to_thread.run_sync((root / "tenant.json").exists) else None
 
 
 def holder(root: Path) -> int | None:
