@@ -15,7 +15,7 @@ from typing import IO
 
 import msgspec
 
-EX_SOFTWARE = 70
+EX_UNAVAILABLE, EX_SOFTWARE = 69, 70
 
 
 class Word(msgspec.Struct, omit_defaults=True):
@@ -55,8 +55,12 @@ def _listen(
         if word.error:
             child.wait()
             say(word.error)
-            for said in _said_by_fuse(log):
-                say(said)
+            reasons = _said_by_fuse(log) if "fuse" in word.error else []
+            for reason in reasons:
+                say(reason)
+            if any(reason.endswith("Operation not permitted") for reason in reasons):
+                say("mounting is not allowed here: a container needs --cap-add SYS_ADMIN, too")
+                return EX_UNAVAILABLE
             return word.status
         if word.ready:
             # the kernel has it; that it answers is seen by asking

@@ -46,6 +46,14 @@ async def test_what_keeps_a_mount_from_starting_is_told(mount: Mount) -> None:
     assert wrong.returncode == cli.EX_USAGE
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has a capability to drop")
+async def test_a_container_that_may_not_mount_is_told(mount: Mount) -> None:
+    await mount.umount()
+    mount.prefix = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    done = await mount.agavefs("mount", mount.path)
+    assert (done.returncode, "--cap-add SYS_ADMIN" in done.stderr) == (cli.EX_UNAVAILABLE, True)
+
+
 async def test_a_busy_mount_stays(mount: Mount) -> None:
     async with await (mount.path / "apps/wordcount-1.0/app.json").open():
         done = await mount.umount()
