@@ -126,7 +126,7 @@ async def stay_up(account: Account, *, every: float = AWAKE) -> None:
 
     `every` is in seconds. Returns at once where `account` is another platform's.
     """
-    if account.kept_in is None or Path(account.kept_in) != local_root().parent:
+    if not _is_embedded(account):
         return
     while True:
         await trio.sleep(every)
@@ -134,6 +134,22 @@ async def stay_up(account: Account, *, every: float = AWAKE) -> None:
             await local_account()
         except AgaveError as error:
             log.warning("the tenant on this machine can't be kept up: %s", error)
+
+
+async def has_ended(account: Account) -> bool:
+    """Whether `account` is of the embedded tenant, and this no longer runs where it did: its port may be anybody's."""
+
+    def look() -> bool:
+        try:
+            return holder(local_root()) is None or read_card(local_root()).url != account.url
+        except FileNotFoundError:
+            return True  # another one is just beginning
+
+    return _is_embedded(account) and await trio.to_thread.run_sync(look)
+
+
+def _is_embedded(account: Account) -> bool:
+    return account.kept_in is not None and Path(account.kept_in) == local_root().parent
 
 
 async def answering(root: Path) -> Card | None:

@@ -79,9 +79,13 @@ class Session:
         return self._nursery is not None
 
     async def workspace(self) -> Workspace:
-        """The open account; opened now if it is not."""
+        """The open account; opened now if it is not, or if the embedded tenant has ended meanwhile."""
+        from agavesh.client.local import has_ended
+
         assert self._nursery is not None and self._opening is not None, "no command asks before the session lives"
         async with self._opening:
+            if self.open_now is not None and self.account is not None and await has_ended(self.account):
+                self._let_go()
             if self.open_now is None:
                 self.open_now = await self._nursery.start(self._keep)
         assert self.open_now is not None
@@ -108,10 +112,13 @@ class Session:
 
     def close_account(self) -> None:
         """Let go of the account; the next command that needs one opens what is then found."""
+        self._let_go()
+        self.cwd = self.before = "/"
+
+    def _let_go(self) -> None:
         if self._closing is not None:
             self._closing.set()
         self._closing = self.open_now = self.account = None
-        self.cwd = self.before = "/"
 
     def forget_workspace(self) -> None:
         """The account's task is gone with its nursery: open anew when one is needed."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+from agavesh.client.local import local_root, read_card
 from tests.shell.conftest import agavesh
+from tests.shell.terminal import terminal
 
 
 async def test_without_an_account_the_embedded_tenant_is_started_used_and_stopped() -> None:
@@ -20,3 +25,20 @@ async def test_without_an_account_the_embedded_tenant_is_started_used_and_stoppe
         stopped = await agavesh("tenant", "stop")
     assert stopped.status == 0, stopped.err
     assert (await agavesh("tenant", "status")).status != 0
+
+
+async def test_a_prompt_goes_on_where_it_was_when_the_embedded_tenant_was_killed() -> None:
+    home = "/systems/data.demo/alice"
+    try:
+        async with terminal() as t:
+            await t.prompts()
+            await t.type("cd")
+            await t.prompts(home)
+            before = read_card(local_root()).pid
+            os.kill(before, signal.SIGKILL)
+            await t.type("head -n 1 docs/../README.txt")
+            await t.shows("This is alice")
+            await t.prompts(home)
+        assert read_card(local_root()).pid != before
+    finally:
+        await agavesh("tenant", "stop")
