@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from agavesh.client.errors import AgaveError, BadArgument
 from agavesh.shell.tokens import printable
@@ -52,6 +53,8 @@ class Console:
             _write(self._out, _encode(text))
         except BrokenPipeError:
             raise OutputClosed from None
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
 
     async def send(self, text: str | bytes) -> None:
         """Write a result, in a thread: cancelled, some of it may have been written, or may still be."""
@@ -75,8 +78,8 @@ class Console:
             return
         try:
             _write(self._err, _encode(clean))
-        except BrokenPipeError:
-            pass  # who closed it does not want to know
+        except OSError:
+            pass  # who closed it does not want to know, and nobody else can be told
 
     def complain(self, error: AgaveError | OSError, *, at: str = "") -> None:
         """Say what went wrong and what to try."""
@@ -91,7 +94,8 @@ class Console:
     def progress(self, text: str) -> None:
         """Show how far something is, in place of what was shown before; only to a terminal."""
         if self.errors_seen:
-            _write(self._err, _encode(f"\r\x1b[K{printable(text)}"))
+            with suppress(OSError):
+                _write(self._err, _encode(f"\r\x1b[K{printable(text)}"))
 
     async def ask(self, question: str, *, secret: bool = False) -> str:
         """The answer to a question; `secret` ones are not echoed. BadArgument where there is nobody to ask."""

@@ -50,6 +50,7 @@ class Options(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `agavesh`; what to end with."""
+    _stand_in_for_closed_streams()
     console = Console()
     try:
         options, rest = parse(sys.argv[1:] if arguments is None else arguments)
@@ -73,6 +74,15 @@ def main(arguments: list[str] | None = None) -> int:
         return _bug(console, group)
     except Exception as error:  # noqa: BLE001  the last edge: said in full, and ends as what it is
         return _bug(console, error)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Take the numbers of standard streams that are closed: else files and sockets of ours would, and get output."""
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest free number; results can't be written to it, and remarks are lost
 
 
 def _bug(console: Console, error: BaseException) -> int:

@@ -139,6 +139,24 @@ async def test_a_reader_that_goes_away_is_no_error(account: Account, home: Path)
     assert (done.stdout, done.stderr) == (b"line\n", f"{exits.OUTPUT_CLOSED}\n".encode())
 
 
+@pytest.mark.parametrize(
+    ("place", "path", "status", "said"),
+    [
+        (">&-", "/systems", exits.IO, "agavesh: standard output: Bad file descriptor\n"),
+        (">/dev/full", "/systems", exits.IO, "agavesh: standard output: No space left on device\n"),
+        ("<&-", "/systems", 0, ""),
+        ("2>&-", "/nothing", exits.MISSING, ""),
+    ],
+)
+async def test_a_stream_that_is_closed_or_full_is_told_by_the_status(
+    account: Account, place: str, path: str, status: int, said: str
+) -> None:
+    command = f'"{sys.executable}" -m agavesh ls {path} {place}'
+    with trio.fail_after(30):
+        done = await trio.run_process(["bash", "-c", command], capture_stdout=True, capture_stderr=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (status, said)
+
+
 async def test_debug_shows_where_an_error_comes_from_and_nothing_else_does(account: Account) -> None:
     plain = await agavesh("cat", "/systems/none/x")
     detailed = await agavesh("--debug", "cat", "/systems/none/x")
