@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -19,7 +20,7 @@ SOON = "metadata=2,read=2,progress=2"
 def rows(mount: Mount) -> list[tuple[str, str]]:
     """What the journal says is owed: state and path."""
     (journal,) = mount.folder.glob("state/agavesh/*/mounts/cache/journal.db")
-    with sqlite3.connect(journal) as connection:
+    with contextlib.closing(sqlite3.connect(journal)) as connection:
         return list(connection.execute("SELECT state, path FROM owed ORDER BY id"))
 
 
