@@ -17,6 +17,7 @@ DATA = 65
 MISSING = 66
 UNAVAILABLE = 69
 BUG = 70
+MACHINE = 71
 CANNOT_CREATE = 73
 IO = 74
 LATER = 75
@@ -35,6 +36,7 @@ MEANING = {
     MISSING: "no such file, system, app or job",
     UNAVAILABLE: "the platform, or what was asked of it, is not there",
     BUG: "a fault of agavesh itself",
+    MACHINE: "this machine could not mount or unmount",
     CANNOT_CREATE: "the name is taken, or the folder not empty",
     IO: "reading or writing failed, here or there",
     LATER: "no answer in time, or asked to wait, or something is in use or changed meanwhile: try again",

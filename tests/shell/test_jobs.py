@@ -285,3 +285,8 @@ async def test_a_job_is_followed_through_trouble_on_the_line(shell: Shell, tenan
 async def tenant_jobs(tenant: Any) -> list[Any]:
     async with tenant.http() as http:
         return list((await http.get("/jobs/v2/")).json()["result"])
+
+
+async def test_the_help_of_a_command_names_its_further_words(shell: Shell) -> None:
+    assert "jobs also takes a word: delete, history," in (await shell.good("jobs --help")).out
+    assert "also takes" not in (await shell.good("jobs show --help")).out
