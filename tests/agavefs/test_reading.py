@@ -60,7 +60,7 @@ async def test_a_walk_costs_a_listing_for_each_folder_and_nothing_for_files(moun
     # two folders on the way by name; seven listings of a page, and of a second one that is empty: as long as a tenant
     # has not been seen to fill a page, nobody knows that the first was not cut
     assert spent["files.list"] <= 2 + 7 * 2, spent
-    assert set(spent) <= {"files.list"}
+    assert set(spent) <= {"files.list", "systems.list"}  # on a slow machine the list of systems comes of age meanwhile
 
 
 async def test_a_name_that_is_not_there_is_asked_for_once(mount: Mount) -> None:
