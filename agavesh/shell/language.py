@@ -257,7 +257,7 @@ class _Binding:
                 self.statement.arguments[parameter.name] = share
             for token in share:
                 self._check(parameter, token)
-        if self.half:
+        if self.half or "help" in self.statement.options:
             return
         for parameter in parameters:
             if parameter.required and parameter.name not in self.statement.arguments:

@@ -213,6 +213,13 @@ def test_a_mistake_is_named_with_its_place_and_what_was_meant(line: str, sentenc
     assert line[mistake.start : mistake.stop] == place
 
 
+def test_help_is_given_whatever_a_command_needs() -> None:
+    for command in TABLE.commands():
+        statement = one(f"{' '.join(command.words)} --help")
+        assert statement.command is command
+        assert statement.mistake is None
+
+
 def test_the_first_mistake_is_the_one_that_is_told() -> None:
     mistake = one("ls -z --lnog").mistake
     assert mistake is not None
