@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from agavesh.client.errors import AgaveError, BadArgument
+from agavesh.client.errors import AgaveError, BadAnswer, BadArgument
 from agavesh.shell import exits
 from agavesh.shell.console import OutputClosed
 from agavesh.shell.language import Mistake, Statement, statements
@@ -84,6 +84,12 @@ async def _run(here: Session, statement: Statement, at: str) -> int:
         return await command.function(here, *_places(command, given), **_options(command, statement)) or 0
     except (AgaveError, OSError) as error:
         return report(here, error, at)
+    except ValueError as error:
+        from agavesh.api.record import BadField
+
+        if not isinstance(error, BadField):
+            raise
+        return report(here, BadAnswer(str(error)), at)
     except BaseExceptionGroup as group:
         # a nursery within a command wraps what its tasks raised
         if group.subgroup((KeyboardInterrupt, OutputClosed, Leave)) is not None:

@@ -290,3 +290,11 @@ async def tenant_jobs(tenant: Any) -> list[Any]:
 async def test_the_help_of_a_command_names_its_further_words(shell: Shell) -> None:
     assert "jobs also takes a word: delete, history," in (await shell.good("jobs --help")).out
     assert "also takes" not in (await shell.good("jobs show --help")).out
+
+
+async def test_a_record_that_makes_no_sense_is_a_bad_answer(shell: Shell, tenant: Any) -> None:
+    record = tenant.state.store.get("app", "wordcount-1.0")
+    tenant.state.store.put("app", "wordcount-1.0", {**record, "parameters": "none"}, owner=record["owner"])
+    said = await shell("apps show wordcount-1.0")
+    assert said.status == exits.PROTOCOL
+    assert "Application.parameters" in said.err
