@@ -7,6 +7,7 @@ begin with a slash and are meant from the root; on a system, one without is mean
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,22 +89,23 @@ class Stream:
         return self._chunks
 
 
-class Storage:
+class Storage(ABC):
     """What both kinds of storage can do. What only a system can do raises `ReadOnly` here."""
 
     agave: Agave
     owner: str  # id of the system or the job
 
+    @abstractmethod
     def scan(self, path: str) -> AsyncIterator[list[Entry]]:
         """The entries of a folder, page by page. NotFound; WrongKind for a file; NotAllowed."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def stat(self, path: str) -> Entry:
         """One entry, by one request. NotFound; NotAllowed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _download(self, path: str, headers: dict[str, str]) -> Any:
-        raise NotImplementedError
+        """The Download of a file."""
 
     @asynccontextmanager
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[Stream]:

@@ -6,6 +6,7 @@ Everything is read-only unless its class says otherwise.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +17,7 @@ from agavesh.client.storage import Entry
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(ABC):
     """A thing in the tree. `path` is its tree path; `entry` is what it looks like."""
 
     path: str
@@ -39,9 +40,9 @@ class Directory(Node):
     # whether a folder shows all that opens by name: if so, what is not listed is not there
     lists_all: ClassVar[bool] = True
 
+    @abstractmethod
     def scan(self) -> AsyncIterator[Node]:
         """The nodes in it, in a stable order."""
-        raise NotImplementedError
 
     async def lookup(self, name: str) -> Node:
         """The node of that name. NotFound."""
@@ -79,9 +80,9 @@ class Directory(Node):
 class File(Node):
     """Something with bytes. An entry without size must be read to its end to know it."""
 
+    @abstractmethod
     async def content(self) -> bytes:
         """All its bytes: meant for small files."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
