@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,24 @@ from agavefs.inodes import InodeTable
 from agavefs.looks import Looks
 from agavesh.client.errors import Changed
 from agavesh.client.storage import Entry
-from agavesh.tree.node import Directory
+from agavesh.tree.node import Directory, Node
 from tests.conftest import Tenant
 from tests.doors.conftest import mounted_here
 
 FILE, FOLDER = Entry("f", "file", 1, 1.0), Entry("f", "dir")
 
 
+class Empty(Directory):
+    """A folder with nothing in it."""
+
+    async def scan(self) -> AsyncIterator[Node]:
+        for nothing in ():
+            yield nothing
+
+
 @pytest.fixture
 def table() -> InodeTable:
-    return InodeTable(Directory("/", Entry("", "dir")))
+    return InodeTable(Empty("/", Entry("", "dir")))
 
 
 def test_an_inode_stays_as_long_as_the_kernel_knows_it(table: InodeTable) -> None:
