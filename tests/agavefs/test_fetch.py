@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from agavefs.fetch import BLOCK, Ahead, Fetcher
 from agavefs.spool import Spool, Spools
 from agavesh.client.errors import BadAnswer, Changed, ServerTrouble, TimedOut
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import Storage, Stream
+from agavesh.client.storage import Entry, Storage, Stream
 
 PLACE = RemotePath("system", "s", "/f")
 
@@ -31,6 +32,15 @@ class Shelf(Storage):
         self.stamp: str | None = "monday"
         self.cut = len(content)
         self.trouble: Exception | None = None
+
+    async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
+        yield [await self.stat("/f")]
+
+    async def stat(self, path: str) -> Entry:
+        return Entry("f", "file", len(self.content), 1.0)
+
+    def _download(self, path: str, headers: dict[str, str]) -> Any:
+        raise AssertionError("its bytes come from `read`")
 
     @asynccontextmanager
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[Stream]:
