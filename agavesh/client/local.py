@@ -132,7 +132,7 @@ async def stay_up(account: Account, *, every: float = AWAKE) -> None:
         await trio.sleep(every)
         try:
             await local_account()
-        except AgaveError as error:
+        except (AgaveError, OSError) as error:  # a full disk too: who works on it must not end for that
             log.warning("the tenant on this machine can't be kept up: %s", error)
 
 
