@@ -16,7 +16,7 @@ import cachetools
 import trio
 
 from agavesh.api.record import BadField
-from agavesh.client.errors import AgaveError, BadAnswer
+from agavesh.client.errors import AgaveError, BadAnswer, Unreachable
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class ListingCache:
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if flight.listing is None and flight.error is None:
-                flight.error = trio.ClosedResourceError()
+                flight.error = Unreachable(f"{key} is not listed: its account was closed meanwhile", hint="try again")
             flight.done.set()
 
     def _keep(self, key: str, listing: Listing[Any]) -> None:
