@@ -1,8 +1,9 @@
 """The tenant's records, in one SQLite file. It knows tables, not rules.
 
-Six tables serve all services. `records` holds JSON documents by kind (`system`, `app`, `job`, …) and id; `events` the
-history, `grants` the permissions and `roles` the system roles; `files` gives paths their uuid and owner; `users`,
-`clients`, `tokens` and `credentials` hold what is secret, and nothing of them is ever put into a document.
+Its own tables serve all services; a room that needs more hands them in. `records` holds JSON documents by kind
+(`system`, `app`, `job`, …) and id; `events` the history, `grants` the permissions and `roles` the system roles; `files`
+gives paths their uuid and owner; `users`, `clients`, `tokens` and `credentials` hold what is secret, and nothing of them
+is ever put into a document.
 
 Calls are short and made in trio's thread: a commit goes to the write-ahead log without an fsync (a crash of the tenant
 loses nothing; a crash of the machine may lose the last moments, never more). There is one connection, and between two
@@ -18,6 +19,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +120,31 @@ async def patiently(do: Callable[[], Awaitable[None]]) -> None:
             await trio.sleep(PAUSE)
 
 
+@dataclass(frozen=True)
+class Event:
+    """What has just happened to the thing of a uuid."""
+
+    uuid: str
+    status: str
+    by: str
+    description: str
+
+
 class Store:
     """Records by kind and id, and what hangs on a uuid. Records that come out are shared: never change one in place."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *more: str) -> None:
+        """`more`: statements that make the tables of single services, where they are not there yet."""
         self._path = path
+        self.heard: Callable[[Event], None] | None = None
         path.touch(mode=0o600)
         # the tenant's only thread for it is trio's, but tests look in from theirs when it is still
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.execute("pragma wal_autocheckpoint = 0")  # a commit must not wait for the disk: see `checkpoint`
-        self._db.executescript(TABLES)
+        for tables in (TABLES, *more):
+            self._db.executescript(tables)
         self._db.execute(f"pragma user_version = {VERSION}")
         self._kept: cachetools.LRUCache[tuple[str, str], Record] = cachetools.LRUCache(4096)
 
@@ -201,11 +216,17 @@ class Store:
     # what hangs on a uuid --------------------------------------------------------------------------------------------
 
     def event(self, uuid: str, status: str, description: str, *, by: str, more: Record | None = None) -> None:
-        """Add one event to the history of `uuid`; `more` is what else its entry shows, such as `progress`."""
-        self.sql(
-            "insert into events (uuid, at, status, by, description, more) values (?, ?, ?, ?, ?, ?)",
-            uuid, time.time(), status, by, description, msgspec.json.encode(more) if more else None,
-        )  # fmt: skip
+        """Add one event to the history of `uuid`; `more` is what else its entry shows, such as `progress`.
+
+        Who listens by `heard` hears of it in the same transaction.
+        """
+        with self.together():
+            self.sql(
+                "insert into events (uuid, at, status, by, description, more) values (?, ?, ?, ?, ?, ?)",
+                uuid, time.time(), status, by, description, msgspec.json.encode(more) if more else None,
+            )  # fmt: skip
+            if self.heard is not None:
+                self.heard(Event(uuid, status, by, description))
 
     def events(self, uuid: str) -> list[tuple[float, str, str, str, Record]]:
         """The history of `uuid`, oldest first: (at, status, by, description, more)."""
