@@ -1,9 +1,9 @@
 """The tenant's records, in one SQLite file. It knows tables, not rules.
 
 Its own tables serve all services; a room that needs more hands them in. `records` holds JSON documents by kind
-(`system`, `app`, `job`, …) and id; `events` the history, `grants` the permissions and `roles` the system roles; `files`
-gives paths their uuid and owner; `users`, `clients`, `tokens` and `credentials` hold what is secret, and nothing of them
-is ever put into a document.
+(`system`, `app`, `job`, …) and id; `events` the history, `grants` the permissions and `roles` the system roles;
+`files` gives paths their uuid and owner; `users`, `clients`, `tokens` and `credentials` hold what is secret, and
+nothing of them is ever put into a document.
 
 Calls are short and made in trio's thread: a commit goes to the write-ahead log without an fsync (a crash of the tenant
 loses nothing; a crash of the machine may lose the last moments, never more). There is one connection, and between two
