@@ -27,6 +27,7 @@ from hypercorn.typing import Framework
 from agavesh.tenant import handlers, store
 from agavesh.tenant.app import App
 from agavesh.tenant.auth import LIFETIME
+from agavesh.tenant.confine import Confinement
 from agavesh.tenant.demo.seed import PEOPLE, SMALL, Seed, plant
 from agavesh.tenant.state import Tenant, write_private
 from agavesh.tenant.tls import certificate
@@ -56,6 +57,7 @@ async def running(
     seed: Seed = SMALL,
     lifetime: float = LIFETIME,  # seconds
     faults_by_http: bool = False,
+    confinement: Confinement | None = None,  # of jobs and actors; None: as well as this machine can
     grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
     """A tenant that serves `root`, seeded if it is fresh, while the block runs.
@@ -67,7 +69,9 @@ async def running(
         store.check(root / "tenant.db")
         listener = at_last.enter_context(_listener(host, port, root))
         async with trio.open_nursery() as nursery:
-            tenant = Tenant(root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http)
+            tenant = Tenant(
+                root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http, confinement=confinement
+            )
             at_last.callback(tenant.close)  # after the last task of the nursery
             tenant.arrivals.sweep()
             await plant(tenant, seed)
@@ -125,6 +129,7 @@ async def serve(
     seed: Seed = PEOPLE,
     lifetime: float = LIFETIME,
     faults_by_http: bool = False,
+    confinement: Confinement | None = None,
     idle: float | None = None,  # seconds
 ) -> None:
     """Serve `root` until SIGTERM or SIGINT, or until nobody asked for `idle` seconds and no job runs.
@@ -142,6 +147,7 @@ async def serve(
             seed=seed,
             lifetime=lifetime,
             faults_by_http=faults_by_http,
+            confinement=confinement,
             grace=GRACE,
         ) as tenant:
             write_private(state_file, msgspec.json.encode(_state(tenant, tls)))

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from agavesh.tenant.auth import LIFETIME, Auth
+from agavesh.tenant.confine import Confinement
 from agavesh.tenant.faults import Faults
 from agavesh.tenant.files.disk import Disk
 from agavesh.tenant.files.listing import Listings
@@ -32,13 +33,20 @@ class Tenant:
     """
 
     def __init__(
-        self, root: Path, *, nursery: trio.Nursery, lifetime: float = LIFETIME, faults_by_http: bool = False
+        self,
+        root: Path,
+        *,
+        nursery: trio.Nursery,
+        lifetime: float = LIFETIME,
+        faults_by_http: bool = False,
+        confinement: Confinement | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root = root
         self.name = NAME
         self.url = ""  # known when it listens
         self.nursery = nursery
+        self.confinement = confinement or Confinement.here(root)
         self.store = Store(root / "tenant.db")
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
