@@ -69,7 +69,10 @@ Handler = Callable[..., Awaitable[Result]]
 
 @dataclass
 class Context:
-    """One request. `user` is the caller's name ("" where no token is wanted), `admin` if they administer the tenant."""
+    """One request. `user` is the caller's name ("" where no token is wanted), `admin` if they administer the tenant.
+
+    `nonce` is what a caller of the actors service came with in place of a token: its handlers look what it opens.
+    """
 
     tenant: Tenant
     request: Request
@@ -77,6 +80,12 @@ class Context:
     user: str = ""
     admin: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
+    nonce: str = ""
+
+    @property
+    def service(self) -> str:
+        """The service that is asked, such as files."""
+        return service_of(self.operation)
 
     @property
     def store(self) -> Store:
@@ -98,6 +107,11 @@ class Context:
     def link(self, path: str) -> dict[str, str]:
         """A link as answers hold them."""
         return {"href": self.url(path)}
+
+
+def service_of(name: str) -> str:
+    """The service of an operation's key, or of the path of a route."""
+    return name.strip("/").replace("/", ".").partition(".")[0]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from agavesh.tenant.context import ABSENT, Answer
 from agavesh.tenant.refusal import Refusal
 
 VERSION = "2.2.22-r7deb380"  # clients take a greater text on a job for the newer jobs service and its other records
+ACTORS_VERSION = "1.9.0"  # the actors service is another program
 JSON = "application/json; charset=UTF-8"
 CORS = {"Access-Control-Allow-Origin": "*"}
 
@@ -27,7 +28,13 @@ def said(query: Mapping[str, str], key: str) -> bool:
     return query.get(key, "").lower() == "true"
 
 
-def success(answer: Answer, query: Mapping[str, str]) -> Response:
+def _outer(status: str, message: str | None, service: str) -> dict[str, Any]:
+    # wire: actors say null where others leave the result out
+    own = {"version": ACTORS_VERSION, "result": None} if service == "actors" else {"version": VERSION}
+    return {"status": status, "message": message, **own}
+
+
+def success(answer: Answer, query: Mapping[str, str], service: str = "") -> Response:
     """An answer in its envelope, or without it where the caller or the endpoint wants none."""
     result = answer.result
     if result is not ABSENT and (wanted := query.get("filter")):
@@ -36,17 +43,17 @@ def success(answer: Answer, query: Mapping[str, str]) -> Response:
         if result is ABSENT:
             return Response(status_code=answer.empty, headers={**CORS, **answer.headers})
         return _json(result, answer.status, query, answer.headers)
-    envelope = {"status": "success", "message": answer.message, "version": VERSION}
+    envelope = _outer("success", answer.message, service)
     if result is not ABSENT:
         envelope["result"] = result
     return _json(envelope, answer.status, query, answer.headers)
 
 
-def refused(refusal: Refusal, query: Mapping[str, str]) -> Response:
+def refused(refusal: Refusal, query: Mapping[str, str], service: str = "") -> Response:
     """A refusal in its envelope."""
     if said(query, "naked"):
         return Response(status_code=refusal.status, headers={**CORS, **refusal.headers})
-    envelope = {"status": "error", "message": refusal.message, "version": VERSION}
+    envelope = _outer("error", refusal.message, service)
     return _json(envelope, refusal.status, query, refusal.headers)
 
 
@@ -85,6 +92,7 @@ FAULTS = {
     900902: (401, "Missing Credentials"),
     900903: (401, "Access Token Expired"),
     900904: (401, "Access Token Inactive"),
+    900908: (403, "Resource forbidden"),
     900906: (404, "No matching resource found in the API for the given request"),
     900800: (429, "Message throttled out"),
 }
