@@ -73,7 +73,7 @@ async def running(
                 root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http, confinement=confinement
             )
             at_last.callback(tenant.close)  # after the last task of the nursery
-            tenant.arrivals.sweep()
+            tenant.mend()
             await plant(tenant, seed)
             app = App(tenant)
             tenant.url = _url(host, listener.getsockname()[1], tls)

@@ -12,6 +12,7 @@ import trio
 from agavesh.tenant.auth import LIFETIME, Auth
 from agavesh.tenant.confine import Confinement
 from agavesh.tenant.faults import Faults
+from agavesh.tenant.files import changes
 from agavesh.tenant.files.disk import Disk
 from agavesh.tenant.files.listing import Listings
 from agavesh.tenant.files.places import Files
@@ -47,7 +48,7 @@ class Tenant:
         self.url = ""  # known when it listens
         self.nursery = nursery
         self.confinement = confinement or Confinement.here(root)
-        self.store = Store(root / "tenant.db")
+        self.store = Store(root / "tenant.db", changes.TABLES)
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
         self.faults_by_http = faults_by_http
@@ -60,6 +61,7 @@ class Tenant:
         self.trash = root / "trash"
         for folder in (self.staging, self.trash, root / "systems"):
             folder.mkdir(exist_ok=True, mode=0o700)
+        self.changes = changes.Changes(self.store, root)
         self.arrivals = Staging(self)
         self._disks: dict[tuple[str, str], Disk] = {}
         self.secrets = Secrets.of(root / "secrets.json")
@@ -73,6 +75,13 @@ class Tenant:
             disk = Disk(Path(whole.at("/" + top)))
             self._disks[system_id, top] = disk
         return disk
+
+    def mend(self) -> None:
+        """Undo what a crash of an earlier run cut in two, and sweep what it left. Nothing works in the folder yet."""
+        self.changes.mend()
+        self.arrivals.sweep()
+        for left in self.root.glob(".*.json.????????"):  # what `write_private` had not yet put in place
+            left.unlink()
 
     def bytes(self, system_id: str, path: str) -> bytes:
         """The bytes of a file, as a test looks at them: `path` is from the system's root."""

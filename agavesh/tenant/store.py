@@ -5,9 +5,10 @@ Its own tables serve all services; a room that needs more hands them in. `record
 `files` gives paths their uuid and owner; `users`, `clients`, `tokens` and `credentials` hold what is secret, and
 nothing of them is ever put into a document.
 
-Calls are short and made in trio's thread: a commit goes to the write-ahead log without an fsync (a crash of the tenant
-loses nothing; a crash of the machine may lose the last moments, never more). There is one connection, and between two
-awaits a task is alone with it; `with store.together():` makes several writes one transaction.
+Calls are short and made in trio's thread. There is one connection, and between two awaits a task is alone with it;
+`with store.together():` makes several writes one transaction. A commit goes to the write-ahead log without waiting for
+the disk, which is all that a crash of the tenant asks for. For a crash of the machine `await store.flushed()`: all that
+was committed, and every folder that was `touched`, is on the disk then, and who asks at the same time shares one flush.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,14 @@ def _translated() -> Iterator[None]:
         raise Unwritable(number, os.strerror(number)) from problem
 
 
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 async def patiently(do: Callable[[], Awaitable[None]]) -> None:
     """Do what can be done again, until the records can be written: whoever has filled the disk may clear it."""
     while True:
@@ -147,14 +156,50 @@ class Store:
             self._db.executescript(tables)
         self._db.execute(f"pragma user_version = {VERSION}")
         self._kept: cachetools.LRUCache[tuple[str, str], Record] = cachetools.LRUCache(4096)
+        self._touched: set[Path] = set()
+        self._asked = self._flushed = 0  # who waits for the disk has a number; all up to the second have been served
+        self._flushing = trio.Lock()
 
     def checkpoint(self) -> None:
         """Bring what the write-ahead log holds into the file. It waits for the disk: call it in a thread."""
         with _translated(), contextlib.closing(sqlite3.connect(self._path)) as db:
             db.execute("pragma wal_checkpoint(passive)")
 
+    def touched(self, *folders: Path) -> None:
+        """Files were put into these folders, or taken out: `flushed` is to see to them too."""
+        self._touched.update(folders)
+
+    async def flushed(self) -> None:
+        """Wait until what was committed and touched before is on the disk. Unwritable if it cannot be brought there."""
+        self._asked += 1
+        mine = self._asked
+        async with self._flushing:
+            if self._flushed >= mine:
+                return  # one flush that began after we asked has served us
+            upto, folders, self._touched = self._asked, self._touched, set()
+            try:
+                await trio.to_thread.run_sync(self._flush, folders)
+            except Unwritable:
+                self._touched |= folders
+                raise
+            self._flushed = upto
+
+    def _flush(self, folders: Iterable[Path]) -> None:
+        for path in (Path(f"{self._path}-wal"), *folders):
+            try:
+                _sync(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # a folder that is gone again has nothing to lose
+            except OSError as problem:
+                raise Unwritable(problem.errno, problem.strerror) from None
+
     def close(self) -> None:
         self._db.close()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a block of `together` is being run."""
+        return self._db.in_transaction
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement; its rows. Unwritable if the disk does not let it."""
@@ -164,7 +209,7 @@ class Store:
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """All writes inside, or none. Hold it over no await."""
-        if self._db.in_transaction:
+        if self.in_transaction:
             yield
             return
         self.sql("begin immediate")

@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import trio
 
 from agavesh.tenant.context import Answer, Context, Record, Result
-from agavesh.tenant.files.disk import name_of, parent_of
+from agavesh.tenant.files.disk import ancestors, name_of, parent_of
+from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
-from agavesh.tenant.files.trees import copy_file, copy_tree, erase
+from agavesh.tenant.files.trees import copy_tree, dress, erase, fill
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date
 
+LARGE = 1 << 20  # bytes: removing so much may take a while
 MISSING = "File/folder does not exist"
 
 
@@ -45,11 +48,16 @@ async def _mkdir(ctx: Context, place: Place, path: str, body: Record) -> Result:
             raise Refusal(400, f"A file of the name {target.path} exists")
         uuid = ctx.tenant.files.seen(target, ctx.user)
         return Answer(logical(ctx, target, uuid), message="Directory already exists")
-    try:
-        target.disk.make_folder(target.path)
-    except (FileExistsError, NotADirectoryError):
-        raise Refusal(400, f"{target.path} cannot be made: a part of it is a file") from None
-    uuid = ctx.tenant.files.record(target, ctx.user, description="Directory created")
+    missing = [above for above in ancestors(target.path) if target.disk.stat(above) is None]
+    if not target.disk.is_dir(parent_of(missing[-1])):
+        raise Refusal(400, f"{target.path} cannot be made: a part of it is a file")
+    made = ctx.tenant.staging / secrets.token_hex(8)
+    made.joinpath(target.path.removeprefix(missing[-1]).lstrip("/")).mkdir(parents=True)
+    with ctx.tenant.changes.renaming(made, Path(target.disk.at(missing[-1]))):
+        for above in missing:
+            ctx.tenant.files.record(target.on(above), ctx.user, description="Directory created")
+        content_changed(ctx.tenant, target.system_id, missing[-1], ctx.user)
+        uuid = ctx.tenant.files.record(target, ctx.user)
     return Answer(logical(ctx, target, uuid), status=201)
 
 
@@ -78,11 +86,13 @@ def _relocate(ctx: Context, place: Place, target: Place, event: str, message: st
         raise Refusal(400, f"{place.path} cannot go into itself")
     if not target.disk.is_dir(parent_of(target.path)):
         raise Refusal(404, f"{parent_of(target.path)} does not exist")
-    with ctx.store.together():  # the records move with the bytes, or neither
+    old, new = (Path(each.disk.at(each.path, follow=False)) for each in (place, target))
+    with ctx.tenant.changes.renaming(old, new):
         files.moved(place, target)
-        Path(place.disk.at(place.path, follow=False)).rename(target.disk.at(target.path, follow=False))
         uuid = files.record(target, ctx.user)
         ctx.store.event(uuid, event, f"Moved from {place.path} to {target.path}", by=ctx.user)
+        for path in dict.fromkeys((parent_of(place.path), parent_of(target.path))):
+            content_changed(ctx.tenant, place.system_id, f"{path.rstrip('/')}/{name_of(target.path)}", ctx.user)
     return Answer(logical(ctx, target, uuid), message=message)
 
 
@@ -102,46 +112,79 @@ async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
     if stat.S_ISDIR(source.st_mode) and target.path.startswith(place.path.rstrip("/") + "/"):
         raise Refusal(400, f"{place.path} cannot go into itself")
     old, new, staging = Path(place.disk.at(place.path)), Path(target.disk.at(target.path)), ctx.tenant.staging
-    append = str(body.get("append")).lower() == "true"
-    if stat.S_ISDIR(source.st_mode):
-        await trio.to_thread.run_sync(partial(copy_tree, old, new, staging, within=Path(place.disk.root)))
-    else:
-        await trio.to_thread.run_sync(partial(copy_file, old, new, staging, append=append))
-    with ctx.store.together():
-        uuid = files.record(target, ctx.user)
-        if there is not None:
-            ctx.store.event(uuid, "OVERWRITTEN", f"Overwritten by a copy of {place.path}", by=ctx.user)
+    temporary = staging / secrets.token_hex(8)
+    try:
+        if stat.S_ISDIR(source.st_mode):
+            await trio.to_thread.run_sync(partial(copy_tree, old, temporary, staging, within=Path(place.disk.root)))
+            if target.disk.is_dir(target.path):
+                uuid = await ctx.tenant.arrivals.merge(target, ctx.user, temporary, _copied(ctx, place, target))
+                return Answer(logical(ctx, target, uuid), message="Copy success")
+        else:
+            append = str(body.get("append")).lower() == "true"
+            if await trio.to_thread.run_sync(partial(fill, temporary, old, after=new if append else None)) is None:
+                raise Refusal(400, "Only plain files and folders can be copied")
+            dress(temporary, new, like=source.st_mode)
+        with ctx.tenant.changes.renaming(temporary, new):
+            uuid = _copied(ctx, place, target)()
+    finally:
+        await trio.to_thread.run_sync(erase, temporary)
     return Answer(logical(ctx, target, uuid), message="Copy success")
+
+
+def _copied(ctx: Context, place: Place, target: Place) -> Callable[[], str]:
+    """What is written of a copy, together with it. The uuid of its record."""
+
+    def write() -> str:
+        there = target.disk.stat(target.path) is not None
+        uuid = ctx.tenant.files.record(target, ctx.user)
+        if there:
+            ctx.store.event(uuid, "OVERWRITTEN", f"Overwritten by a copy of {place.path}", by=ctx.user)
+        content_changed(ctx.tenant, target.system_id, target.path, ctx.user)
+        return uuid
+
+    return write
 
 
 async def delete(ctx: Context, place: Place) -> Result:
     """Remove a file, or a folder with all that is in it."""
     files = ctx.tenant.files
-    recorded = files.find(place) is not None
+    record = files.find(place)
     if Pem.WRITE & ~files.rights(place, ctx.user):
         # wire: a refusal is 401 where the platform has no record of the path
-        raise Refusal(403 if recorded else 401, "User does not have permission to delete the requested file path.")
+        raise Refusal(403 if record else 401, "User does not have permission to delete the requested file path.")
     if place.path == "/":
         raise Refusal(403, "The root of a system cannot be deleted")
-    if not _removed(ctx, Path(place.disk.at(place.path, follow=False))) and not recorded:
-        raise Refusal(404, MISSING)
-    files.removed(place)
+    if (gone := _removed(ctx, place, record[0] if record else None)) is not None:
+        ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
     return Answer(empty=204)
 
 
-def _removed(ctx: Context, path: Path) -> bool:
-    """Remove what is at a path of this machine; whether there was something."""
+def _removed(ctx: Context, place: Place, uuid: str | None) -> Path | None:
+    """Take what is at a place out of sight, with its records. What is still to be erased, which may take time."""
+    path, gone = Path(place.disk.at(place.path, follow=False)), ctx.tenant.trash / secrets.token_hex(8)
     try:
-        if not stat.S_ISDIR(path.lstat().st_mode):
-            path.unlink()
-            return True
-        gone = ctx.tenant.trash / secrets.token_hex(8)
-        path.chmod(0o700)  # a folder that may not be written to cannot be moved by its owner
-        path.rename(gone)  # at once for all who look; what takes time happens out of sight
+        found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
-    return True
+        if uuid is None:
+            raise Refusal(404, MISSING) from None
+        with ctx.store.together():
+            _forget(ctx, place, uuid)
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        path.chmod(0o700)  # a folder that may not be written to cannot be moved by its owner
+    with ctx.tenant.changes.renaming(path, gone):
+        _forget(ctx, place, uuid)
+    if stat.S_ISDIR(found.st_mode) or found.st_size > LARGE:
+        return gone
+    gone.unlink()
+    return None
+
+
+def _forget(ctx: Context, place: Place, uuid: str | None) -> None:
+    if uuid is not None:  # whoever listens hears of it, though the history goes with the record
+        ctx.store.event(uuid, "DELETED", f"{place.path} was deleted", by=ctx.user)
+    ctx.tenant.files.removed(place)
+    content_changed(ctx.tenant, place.system_id, place.path, ctx.user)
 
 
 def _target(ctx: Context, place: Place, path: str) -> Place:

@@ -1,9 +1,10 @@
 """Uploads and imports on their way to their place: the platform takes a file first and settles it later.
 
 A small upload is settled before its answer. A larger one, or an import, is a row in `stagings` and a task: history says
-STAGING_QUEUED, STAGING, then STAGING_COMPLETED or STAGING_FAILED. The bytes lie in a temporary until one rename puts
-them in place, so nobody reads a part; a tenant that was stopped in between goes on at its next start. Files for one
-path settle in the order they came, wherever its record has moved to meanwhile.
+STAGING_QUEUED, STAGING, then STAGING_COMPLETED or STAGING_FAILED. The bytes lie in a temporary, and on the disk, until
+one rename puts them in place with their records (see `changes`), so nobody reads a part; a tenant that was stopped in
+between goes on at its next start. Files for one path settle in the order they came, wherever its record has moved to
+meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import secrets
 import shutil
 import stat
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,10 +24,11 @@ import trio
 
 from agavesh.tenant.files.disk import normal
 from agavesh.tenant.files.fetching import fetch
+from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
-from agavesh.tenant.files.trees import put_in_place
+from agavesh.tenant.files.trees import dress, graft, sync
 from agavesh.tenant.refusal import Refusal
-from agavesh.tenant.store import patiently
+from agavesh.tenant.store import Unwritable, patiently
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:
@@ -59,58 +62,92 @@ class Staging:
         """A name for bytes on their way."""
         return self._tenant.staging / secrets.token_hex(8)
 
-    def take(self, place: Place, user: str, temporary: Path, source: str) -> tuple[str, str]:
-        """Bring uploaded bytes to their place, now or later: the record's uuid and its status. It keeps `temporary`."""
-        uuid = self._expect(place, user, source)
-        arrival = Arrival(temporary, uuid, user, source, fetched=False)
-        small = temporary.stat().st_size <= SMALL
-        if small and uuid not in self._queues and not self._tenant.faults.staging_held:
-            try:
-                return uuid, "STAGING_COMPLETED" if self._settle(arrival) else "STAGING_FAILED"
-            finally:
-                temporary.unlink(missing_ok=True)
-        self._queue(arrival)
-        return uuid, "STAGING_QUEUED"
+    async def take(self, place: Place, user: str, temporary: Path, source: str) -> tuple[str, str]:
+        """Bring uploaded bytes to their place, now or later: the record's uuid and its status. `temporary` is kept, or
+        moved; on an error it is the caller's."""
+        size = await trio.to_thread.run_sync(sync, temporary)
+        found = self._tenant.files.find(place)
+        busy = found is not None and found[0] in self._queues
+        if busy or size > SMALL or self._tenant.faults.staging_held:
+            return self._queue(place, Arrival(temporary, "", user, source, fetched=False)), "STAGING_QUEUED"
+        return self._settle_at_once(place, Arrival(temporary, "", user, source, fetched=False))
 
     def fetch(self, place: Place, user: str, url: str) -> tuple[str, str]:
         """Import from a URL, later: the record's uuid and its status."""
         if urlsplit(url).scheme not in SCHEMES:
             raise Refusal(400, f"No valid URL specified: the schemes are {', '.join(SCHEMES)}")
-        uuid = self._expect(place, user, url)
-        self._queue(Arrival(self.temporary(), uuid, user, url, fetched=True))
-        return uuid, "STAGING_QUEUED"
+        return self._queue(place, Arrival(self.temporary(), "", user, url, fetched=True)), "STAGING_QUEUED"
+
+    async def merge(self, place: Place, user: str, tree: Path, write: Callable[[], str]) -> str:
+        """Move what is in a staged folder into the folder that is at a place, with what `write` writes, whose uuid is
+        given back. Once it has begun a crash does not keep it from its end."""
+        with self._tenant.store.together():
+            arrival = Arrival(tree, write(), user, place.path, fetched=False)
+            self._expected(arrival)
+        await self._graft(arrival)
+        return arrival.uuid
 
     def sweep(self) -> None:
         """Clear away what an earlier run left half. Call it before anything else works in the folder."""
         wanted = {name for (name,) in self._tenant.store.sql("select temporary from stagings")}
         for left in self._tenant.staging.iterdir():
             if left.name not in wanted:
-                left.unlink()
+                left.rename(self._tenant.trash / secrets.token_hex(8))
 
     def resume(self) -> None:
         """Take up what an earlier run of the tenant left."""
         for name, uuid, user, source, fetched in self._tenant.store.sql(
             "select temporary, uuid, username, source, fetched from stagings order by rowid"
         ):
-            self._start(Arrival(self._tenant.staging / name, uuid, user, source, bool(fetched)))
+            arrival = Arrival(self._tenant.staging / name, uuid, user, source, bool(fetched))
+            if arrival.temporary.is_dir():
+                self._tenant.nursery.start_soon(patiently, partial(self._graft, arrival))
+            else:
+                self._start(arrival)
 
     def _expect(self, place: Place, user: str, source: str) -> str:
+        """Write that a file is coming. Its record is new, and the user's, if there was none."""
         there = place.disk.stat(place.path)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise Refusal(400, f"A folder of the name {place.path} exists")
-        with self._tenant.store.together():
-            uuid = self._tenant.files.record(place, user)
-            if there is not None:
-                self._tenant.store.event(uuid, "OVERWRITTEN", "File was overwritten by an upload", by=user)
-            self._tenant.store.event(uuid, "STAGING_QUEUED", f"File/folder queued for staging from {source}", by=user)
+        uuid = self._tenant.files.record(place, user)
+        if there is not None:
+            self._tenant.store.event(uuid, "OVERWRITTEN", "File was overwritten by an upload", by=user)
+        self._tenant.store.event(uuid, "STAGING_QUEUED", f"File/folder queued for staging from {source}", by=user)
         return uuid
 
-    def _queue(self, arrival: Arrival) -> None:
+    def _settle_at_once(self, place: Place, arrival: Arrival) -> tuple[str, str]:
+        """All that happens to a small upload, in one transaction; no await."""
+        target = Path(place.disk.at(place.path))
+        try:
+            dress(arrival.temporary, target)
+            with self._tenant.changes.renaming(arrival.temporary, target):
+                uuid = self._expect(place, arrival.user, arrival.source)
+                self._settled(arrival._replace(uuid=uuid), arrival.temporary.stat().st_size)
+        except Unwritable:
+            raise
+        except OSError as problem:
+            with self._tenant.store.together():
+                uuid = self._expect(place, arrival.user, arrival.source)
+                self._failed(arrival._replace(uuid=uuid), problem)
+            arrival.temporary.unlink(missing_ok=True)
+            return uuid, "STAGING_FAILED"
+        return uuid, "STAGING_COMPLETED"
+
+    def _queue(self, place: Place, arrival: Arrival) -> str:
+        """Write down that a file is to be brought, and have it brought. The uuid of its record."""
+        with self._tenant.store.together():
+            uuid = self._expect(place, arrival.user, arrival.source)
+            self._expected(arrival := arrival._replace(uuid=uuid))
+        self._start(arrival)
+        return uuid
+
+    def _expected(self, arrival: Arrival) -> None:
         self._tenant.store.sql(
             "insert into stagings values (?, ?, ?, ?, ?)",
             arrival.temporary.name, arrival.uuid, arrival.user, arrival.source, int(arrival.fetched),
         )  # fmt: skip
-        self._start(arrival)
+        self._tenant.store.touched(self._tenant.staging)
 
     def _start(self, arrival: Arrival) -> None:
         self._tenant.awake.add(arrival.temporary.name)
@@ -132,36 +169,57 @@ class Staging:
     async def _arrive(self, arrival: Arrival) -> None:
         """Can be done again from its beginning: what comes of it and the end of its row are written together."""
         self._note(arrival, "STAGING", "Staging began")
-        trouble: Exception | None = None
-        if arrival.fetched:
-            try:
-                await self._bring(arrival)
-            except (Refusal, OSError) as problem:
-                trouble = problem
-        with self._tenant.store.together():
-            if trouble is not None:
-                self._failed(arrival, trouble)
-            elif arrival.temporary.exists():
-                self._settle(arrival)
-            else:  # in place already, when the tenant ended or the disk was too full to say so
-                self._note(arrival, "STAGING_COMPLETED", SETTLED)
-            self._tenant.store.sql("delete from stagings where temporary = ?", arrival.temporary.name)
-        arrival.temporary.unlink(missing_ok=True)
-
-    def _settle(self, arrival: Arrival) -> bool:
-        """Put the bytes in place, in one step. No await: the listing shows the old file or the new one."""
-        rows = self._tenant.store.sql("select system, path from files where uuid = ?", arrival.uuid)
-        if not rows:
-            return False  # deleted while it was on its way
-        system, path = rows[0]
         try:
-            size = arrival.temporary.stat().st_size
-            put_in_place(arrival.temporary, Path(self._tenant.disk(system).at(path)))
+            if arrival.fetched and not arrival.temporary.exists():
+                await self._bring(arrival)
+            self._settle(arrival)
+        except Unwritable:
+            raise
         except (Refusal, OSError) as problem:
-            self._failed(arrival, problem)
-            return False
+            with self._tenant.store.together():
+                self._failed(arrival, problem)
+                self._done(arrival)
+        arrival.temporary.unlink(missing_ok=True)
+        await self._tenant.store.flushed()
+
+    async def _graft(self, arrival: Arrival) -> None:
+        """Merge a staged folder into the one that its record stands for; OSError leaves it merged in part."""
+        try:
+            if (target := self._target(arrival)) is not None:
+                with trio.CancelScope(shield=True):  # what was begun is done: it takes no time to speak of
+                    await trio.to_thread.run_sync(graft, arrival.temporary, target)
+                self._tenant.store.touched(target)
+        finally:
+            self._done(arrival)
+
+    def _target(self, arrival: Arrival) -> Path | None:
+        """Where the bytes go, wherever that has moved meanwhile; None if it was deleted."""
+        rows = self._tenant.store.sql("select system, path from files where uuid = ?", arrival.uuid)
+        return Path(self._tenant.disk(rows[0][0]).at(rows[0][1])) if rows else None
+
+    def _settle(self, arrival: Arrival) -> None:
+        """Put the bytes in place, in one step. No await: the listing shows the old file or the new one."""
+        if (target := self._target(arrival)) is None:  # deleted while it was on its way
+            self._done(arrival)
+            return
+        if not arrival.temporary.exists():  # in place, but the machine went down before the disk had all of the records
+            with self._tenant.store.together():
+                self._note(arrival, "STAGING_COMPLETED", SETTLED)
+                self._done(arrival)
+            return
+        size = arrival.temporary.stat().st_size
+        dress(arrival.temporary, target)
+        with self._tenant.changes.renaming(arrival.temporary, target):
+            self._settled(arrival, size)
+            self._done(arrival)
+
+    def _settled(self, arrival: Arrival, size: int) -> None:
         self._note(arrival, "STAGING_COMPLETED", SETTLED, {"progress": _progress(arrival.source, size)})
-        return True
+        for system, path in self._tenant.store.sql("select system, path from files where uuid = ?", arrival.uuid):
+            content_changed(self._tenant, system, path, arrival.user)
+
+    def _done(self, arrival: Arrival) -> None:
+        self._tenant.store.sql("delete from stagings where temporary = ?", arrival.temporary.name)
 
     def _failed(self, arrival: Arrival, problem: Exception) -> None:
         why = problem.strerror if isinstance(problem, OSError) else str(problem)  # the file is a temporary
@@ -182,6 +240,7 @@ class Staging:
             await trio.to_thread.run_sync(shutil.copyfile, place.disk.at(place.path), part)
         else:
             await fetch(arrival.source, part)
+        await trio.to_thread.run_sync(sync, part)
         part.rename(arrival.temporary)
 
 

@@ -22,14 +22,23 @@ BLOCK = 1 << 20  # bytes
 Wanted = Callable[[str], bool]  # of a path from the top of the copied tree, without a leading slash
 
 
-def put_in_place(temporary: Path, target: Path, *, like: int = 0o644) -> None:
-    """Let `temporary` be the file `target`, with the mode of what was there, else with that of `like`."""
+def dress(temporary: Path, target: Path, *, like: int = 0o644) -> None:
+    """Give `temporary` the mode of what is at `target`, else that of `like`."""
     try:
         mode = stat.S_IMODE(target.lstat().st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         mode = stat.S_IMODE(like)
     temporary.chmod(mode | 0o600)
-    temporary.replace(target)
+
+
+def sync(file: Path) -> int:
+    """Have the bytes of a file on the disk. How many there are."""
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
 
 
 def copy_file(source: Path, target: Path, staging: Path, *, append: bool = False, faithful: bool = False) -> int:
@@ -38,36 +47,47 @@ def copy_file(source: Path, target: Path, staging: Path, *, append: bool = False
     A faithful copy has the source's mode and time, any other is as new as it is, with the mode of what was there.
     """
     temporary = staging / secrets.token_hex(8)
+    try:
+        found = fill(temporary, source, after=target if append else None)
+        if found is None:
+            return 0
+        if faithful:
+            temporary.chmod(found.st_mode & 0o777 | 0o600)
+            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
+        else:
+            dress(temporary, target, like=found.st_mode)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return found.st_size
+
+
+def fill(temporary: Path, source: Path, *, after: Path | None = None) -> os.stat_result | None:
+    """Write the bytes of `source` to a new file, on the disk, behind those of `after` if that is there. What `source`
+    is; None, and no file, if it is no plain one."""
     # a pipe put in the file's place meanwhile must not hold us up
     reading = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(reading)
         if not stat.S_ISREG(found.st_mode):
-            return 0
+            return None
         with temporary.open("wb", buffering=0) as writing:
-            if append and target.exists():
-                with target.open("rb", buffering=0) as there:
+            if after is not None and after.exists():
+                with after.open("rb", buffering=0) as there:
                     _pour(there.fileno(), writing)
-            total = _pour(reading, writing)
-        if faithful:
-            temporary.chmod(found.st_mode & 0o777 | 0o600)
-            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
-            temporary.replace(target)
-        else:
-            put_in_place(temporary, target, like=found.st_mode)
+            _pour(reading, writing)
+            os.fsync(writing.fileno())
+        return found
     finally:
         os.close(reading)
-        temporary.unlink(missing_ok=True)
-    return total
 
 
-def _pour(reading: int, writing: FileIO) -> int:
-    total = 0
+def _pour(reading: int, writing: FileIO) -> None:
     while block := os.read(reading, BLOCK):
         trio.from_thread.check_cancelled()
-        writing.write(block)
-        total += len(block)
-    return total
+        view = memoryview(block)
+        while view:
+            view = view[writing.write(view) or 0 :]
 
 
 def _all(path: str) -> bool:
@@ -121,6 +141,20 @@ def _copy_link(link: Path, target: Path) -> None:
     if target.is_symlink() or target.is_file():
         target.unlink()
     target.symlink_to(leads)
+
+
+def graft(tree: Path, target: Path) -> None:
+    """Move what is in one folder into another, over what is there. It can be done again after it was cut short."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in list(tree.iterdir()):
+        there = target / entry.name
+        if entry.is_dir() and not entry.is_symlink() and os.path.lexists(there):
+            graft(entry, there)
+            continue
+        if not entry.is_dir():
+            dress(entry, there, like=entry.stat().st_mode)
+        entry.rename(there)
+    tree.rmdir()
 
 
 def erase(path: Path) -> None:

@@ -19,6 +19,7 @@ from agavesh.tenant.files.disk import name_of
 from agavesh.tenant.files.downloads import download as bytes_of
 from agavesh.tenant.files.downloads import mime_of
 from agavesh.tenant.files.grants import forbid, permissions, permit
+from agavesh.tenant.files.history import history
 from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.staging import import_name
@@ -173,7 +174,7 @@ async def _taken(ctx: Context, folder: Place, received: uploads.Received) -> Res
         await _patched(target, received.temporary, ctx.request.headers["range"])
     host = ctx.request.client.host if ctx.request.client else "localhost"
     source = f"http://{host}/{quote(name_of(target.path))}"
-    uuid, status = ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source)
+    uuid, status = await ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source)
     received.temporary = None  # it was taken
     return Answer(logical(ctx, target, uuid, status, source), status=202)
 
@@ -271,21 +272,11 @@ async def deletePermissionsOnDefaultSystem(ctx: Context, *, filePath: str) -> Re
 
 
 async def getHistoryOnDefaultSystem(ctx: Context, *, filePath: str, limit: int, offset: int) -> Result:
-    return _history(ctx, _place(ctx, None, filePath))[offset : offset + limit]
+    return history(ctx, _place(ctx, None, filePath))[offset : offset + limit]
 
 
 async def getHistory(ctx: Context, *, systemId: str, filePath: str, limit: int, offset: int) -> Result:
-    return _history(ctx, _place(ctx, systemId, filePath))[offset : offset + limit]
-
-
-def _history(ctx: Context, place: Place) -> Records:
-    ctx.tenant.files.require(place, ctx.user, Pem.READ, "view")
-    if (found := ctx.tenant.files.find(place)) is None:
-        raise Refusal(404, f"No file or folder {place.path} is known to the history")
-    return [
-        {"status": status, "created": date(at), "createdBy": by, "description": description, **more}
-        for at, status, by, description, more in ctx.store.events(found[0])
-    ]
+    return history(ctx, _place(ctx, systemId, filePath))[offset : offset + limit]
 
 
 # shared --------------------------------------------------------------------------------------------------------------
