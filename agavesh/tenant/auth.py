@@ -1,8 +1,11 @@
 """Who is calling: users, OAuth clients, and tokens that do expire.
 
-Passwords are kept as scrypt hashes, client secrets and tokens as SHA-256 hashes (they are random already); all
-comparisons take the same time whatever is wrong. A refresh ends the token it replaces. Handlers of /token and of the
-clients service speak HTTP; this module does not.
+Passwords are kept as `passwords` says, client secrets and tokens as SHA-256 hashes (they are random already); all
+comparisons take the same time whatever is wrong. Only so many passwords are looked at at once, so that nobody starves
+the tenant by guessing. A refresh ends the tokens it replaces, and a second use of a refresh token is refused; what the
+first brought stays good, as programs that share a login would else sign each other out. What a user holds ends with
+their password. Handlers of /token and of the clients service speak HTTP; this module does not, and it does not know
+what a profile holds: see `people`.
 """
 
 from __future__ import annotations
@@ -17,10 +20,14 @@ from typing import Literal
 import msgspec
 import trio
 
+from agavesh.tenant import passwords
 from agavesh.tenant.store import Record, Store
 
 LIFETIME = 14400.0  # seconds, the platform's own figure
 KEPT = 86400.0  # for so long after its end a token is known as expired rather than unknown
+LOOKS = 2  # at passwords, at once: each takes a processor and 19 MiB
+
+TABLES = "create index if not exists tokens_by_end on tokens (expires);"
 
 
 class Denied(Exception):
@@ -41,7 +48,7 @@ class Caller:
     """Whose token it is, or why it is none: the gateway's code."""
 
     username: str
-    fault: Literal[0, 900901, 900903, 900904] = 0
+    fault: Literal[0, 900901, 900903, 900904, 900908] = 0
 
 
 def fingerprint(secret: str) -> str:
@@ -49,22 +56,9 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def hash_password(password: str) -> str:
-    """How a password is kept. Takes tens of milliseconds on purpose: call it in a thread."""
-    salt = secrets.token_bytes(16)
-    return f"{salt.hex()}${_scrypt(password, salt).hex()}"
-
-
-def _scrypt(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
-
-
-def _fits(password: str, kept: str) -> bool:
-    salt, _, wanted = kept.partition("$")
-    return hmac.compare_digest(_scrypt(password, bytes.fromhex(salt)), bytes.fromhex(wanted))
-
-
-_NOBODY = f"{'00' * 16}${'00' * 64}"  # what an unknown user's password is compared with, to take as long
+def service_of(operation: str) -> str:
+    """The service of an operation's key such as `files.list`, or of a path such as `/files/v2/…`."""
+    return operation.lstrip("/").replace("/", ".").partition(".")[0]
 
 
 class Auth:
@@ -73,20 +67,41 @@ class Auth:
     def __init__(self, store: Store, *, lifetime: float = LIFETIME) -> None:
         self._store = store
         self.lifetime = lifetime
+        self._looks = trio.CapacityLimiter(LOOKS)
         self._admin = {
             name: bool(admin) for name, admin in store.sql("select username, admin from users order by rowid")
         }
+        self._narrowed: dict[str, frozenset[str]] = {}  # by a client's key, the services that it is let into
+        for key, body in store.sql("select key, body from clients"):
+            self._narrow(key, msgspec.json.decode(body))
 
     # users -----------------------------------------------------------------------------------------------------------
 
-    def add_user(self, username: str, password: str, profile: Record, *, admin: bool = False) -> None:
-        """Add or change a user; takes as long as a password's hash."""
-        with self._store.together():
-            self._store.sql(
-                "insert or replace into users values (?, ?, ?)", username, hash_password(password), int(admin)
-            )
-            self._store.put("profile", username, {"username": username, **profile}, owner=username)
+    def add_user(self, username: str, kept: str, *, admin: bool = False) -> None:
+        """Add or change a user; `kept` is the hash of the password."""
+        self._store.sql("insert or replace into users values (?, ?, ?)", username, kept, int(admin))
         self._admin[username] = admin
+
+    def set_admin(self, username: str, admin: bool) -> None:
+        """Let a user administer the tenant, or not."""
+        self._store.sql("update users set admin = ? where username = ?", int(admin), username)
+        self._admin[username] = admin
+
+    def set_password(self, username: str, kept: str) -> None:
+        """Change a password, by its hash, and end all that was had for the old one."""
+        with self._store.together():
+            self._store.sql("update users set password = ? where username = ?", kept, username)
+            self._store.sql("update tokens set revoked = 1 where username = ? and not refresh", username)
+            self._store.sql("delete from tokens where username = ? and refresh", username)
+
+    def drop_user(self, username: str) -> None:
+        """Remove a user, their clients, and all tokens of either."""
+        with self._store.together():
+            for client in self.clients(username):
+                self.drop_client(username, client["name"])
+            self._store.sql("delete from tokens where username = ?", username)
+            self._store.sql("delete from users where username = ?", username)
+        self._admin.pop(username, None)
 
     def exists(self, username: str) -> bool:
         return username in self._admin
@@ -98,13 +113,25 @@ class Auth:
     def usernames(self) -> list[str]:
         return list(self._admin)
 
+    async def hashed(self, password: str) -> str:
+        """The hash of a password, when it is its turn."""
+        return await trio.to_thread.run_sync(passwords.hashed, password, limiter=self._looks)
+
     async def check_password(self, username: str, password: str) -> str:
         """The user's name if the password is theirs, else Denied."""
-        rows = self._store.sql("select password from users where username = ?", username)
-        fits = await trio.to_thread.run_sync(_fits, password, rows[0][0] if rows else _NOBODY)
-        if not rows or not fits:
+        kept = self._kept(username)
+        fits = await trio.to_thread.run_sync(passwords.fits, password, kept or passwords.NOBODY, limiter=self._looks)
+        # while we looked, the user may have been given another password, or have been removed
+        if not kept or not fits or self._kept(username) != kept:
             raise Denied("Provided user name or password is not valid")
+        if passwords.outdated(kept):
+            better = await self.hashed(password)
+            self._store.sql("update users set password = ? where username = ? and password = ?", better, username, kept)
         return username
+
+    def _kept(self, username: str) -> str:
+        rows = self._store.sql("select password from users where username = ?", username)
+        return str(rows[0][0]) if rows else ""
 
     # clients ---------------------------------------------------------------------------------------------------------
 
@@ -129,13 +156,21 @@ class Auth:
         self._store.sql(
             "update clients set body = ? where owner = ? and name = ?", msgspec.json.encode(record), owner, name
         )
+        self._narrow(record["consumerKey"], record)
+
+    def _narrow(self, key: str, record: Record) -> None:
+        """A client is subscribed to every service, those of later versions too, until it says `apis`."""
+        if (apis := record.get("apis")) is None:
+            self._narrowed.pop(key, None)
+        else:
+            self._narrowed[key] = frozenset(api.lower() for api in apis)
 
     def drop_client(self, owner: str, name: str) -> None:
         """Remove a client and the tokens it was given."""
         with self._store.together():
-            self._store.sql(
-                "delete from tokens where client in (select key from clients where owner = ? and name = ?)", owner, name
-            )
+            for (key,) in self._store.sql("select key from clients where owner = ? and name = ?", owner, name):
+                self._store.sql("delete from tokens where client = ?", key)
+                self._narrowed.pop(key, None)
             self._store.sql("delete from clients where owner = ? and name = ?", owner, name)
 
     def check_client(self, key: str, secret: str) -> str:
@@ -148,7 +183,9 @@ class Auth:
     # tokens ----------------------------------------------------------------------------------------------------------
 
     def grant(self, username: str, client: str, *, refreshable: bool = True) -> Grant:
-        """Fresh tokens for a user at a client."""
+        """Fresh tokens for a user at a client. Denied if there is no such user any more."""
+        if not self.exists(username):
+            raise Denied(f"There is no user {username}")
         access, refresh = secrets.token_hex(16), secrets.token_hex(16) if refreshable else None
         grant_id, now = secrets.token_hex(8), time.time()
         with self._store.together():
@@ -182,24 +219,27 @@ class Auth:
 
     def revoke(self, token: str, client: str) -> None:
         """End a token of the client and all that came with it; an unknown one is no trouble."""
-        self._store.sql(
-            "update tokens set revoked = 1 where client = ?2 and grant_id ="
-            " (select grant_id from tokens where hash = ?1 and client = ?2)",
-            fingerprint(token), client,
-        )  # fmt: skip
+        with self._store.together():
+            for (grant_id,) in self._store.sql(
+                "select grant_id from tokens where hash = ? and client = ?", fingerprint(token), client
+            ):
+                self._store.sql("update tokens set revoked = 1 where grant_id = ? and not refresh", grant_id)
+                self._store.sql("delete from tokens where grant_id = ? and refresh", grant_id)
 
-    def caller(self, token: str) -> Caller:
-        """Whose access token this is."""
+    def caller(self, token: str, operation: str = "") -> Caller:
+        """Whose access token this is. `operation` is what is called with it: its key, or its path."""
         rows = self._store.sql(
-            "select username, expires, revoked from tokens where hash = ? and not refresh", fingerprint(token)
+            "select username, expires, revoked, client from tokens where hash = ? and not refresh", fingerprint(token)
         )
         if not rows:
             return Caller("", 900901)
-        username, expires, revoked = rows[0]
+        username, expires, revoked, client = rows[0]
         if revoked:
             return Caller("", 900904)
         if expires <= time.time():
             return Caller("", 900903)
+        if (apis := self._narrowed.get(client)) is not None and service_of(operation) not in apis:
+            return Caller("", 900908)
         return Caller(username)
 
     def expire_all(self, username: str | None = None) -> None:

@@ -16,6 +16,7 @@ import trio
 
 from agavesh.tenant.demo import apps, files
 from agavesh.tenant.files.places import Place
+from agavesh.tenant.passwords import hashed
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date, new_uuid
 
@@ -64,7 +65,8 @@ def _people(tenant: Tenant) -> None:
             "first_name": first, "last_name": last, "full_name": f"{first} {last}", "status": "ACTIVE",
             "uuid": new_uuid("001"), "create_time": "20200101000000Z",
         }  # fmt: skip
-        tenant.auth.add_user(username, password, profile, admin=admin)
+        tenant.auth.add_user(username, hashed(password), admin=admin)
+        tenant.store.put("profile", username, {"username": username, **profile}, owner=username)
         tenant.secrets.users.append({"username": username, "password": password})
     tenant.auth.drop_client("alice", "agavesh")
     key, secret = tenant.auth.add_client(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from agavesh.api import catalogue
 from agavesh.tenant.auth import Denied
-from agavesh.tenant.context import Answer, Context, Record, Records, Result
+from agavesh.tenant.context import Answer, Context, Record, Result
 from agavesh.tenant.refusal import Refusal
 
 TIERS = ("UNLIMITED", "GOLD", "SILVER", "BRONZE")
-APIS = ("Apps", "Clients", "Files", "Jobs", "Meta", "Notifications", "Profiles", "Systems")
+APIS = tuple(sorted(service.__name__ for service in catalogue.SERVICES))
 
 
 async def list(ctx: Context) -> Result:
@@ -23,7 +24,6 @@ async def create(ctx: Context, *, body: Any) -> Result:
         "description": body.get("description") or "",
         "tier": _tier(body.get("tier")),
         "callbackUrl": body.get("callbackUrl") or "",
-        "subscriptions": [_subscription(api) for api in APIS],
     }
     try:
         key, secret = ctx.tenant.auth.add_client(ctx.user, name, record)
@@ -44,7 +44,7 @@ async def delete(ctx: Context, *, clientName: str) -> Result:
 
 
 async def listSubscriptionsForClient(ctx: Context, *, clientName: str) -> Result:
-    return _subscriptions(_client(ctx, clientName))
+    return [_subscription(api, tier) for api, tier in _apis(_client(ctx, clientName)).items()]
 
 
 async def addSubscriptionForClient(ctx: Context, *, clientName: str, body: Any) -> Result:
@@ -53,16 +53,14 @@ async def addSubscriptionForClient(ctx: Context, *, clientName: str, body: Any) 
     apis = {api.lower(): api for api in APIS}
     if name != "*" and name.lower() not in apis:
         raise Refusal(400, f"No API {name} to subscribe to. There are: {', '.join(APIS)}")
-    found = {each["apiName"]: each for each in _subscriptions(client)}
-    for api in APIS if name == "*" else (apis[name.lower()],):
-        found[api] = _subscription(api, _tier(body.get("tier")))
-    ctx.tenant.auth.change_client(ctx.user, clientName, {**client, "subscriptions": [*found.values()]})
-    return Answer([*found.values()], status=201)
+    found = dict(_apis(client))
+    found |= dict.fromkeys(APIS if name == "*" else [apis[name.lower()]], _tier(body.get("tier")))
+    ctx.tenant.auth.change_client(ctx.user, clientName, {**client, "apis": found})
+    return Answer([_subscription(api, tier) for api, tier in found.items()], status=201)
 
 
 async def deleteSubscriptionsForClient(ctx: Context, *, clientName: str) -> Result:
-    client = _client(ctx, clientName)
-    ctx.tenant.auth.change_client(ctx.user, clientName, {**client, "subscriptions": []})
+    ctx.tenant.auth.change_client(ctx.user, clientName, {**_client(ctx, clientName), "apis": {}})
     return Answer(None)
 
 
@@ -77,12 +75,14 @@ def _shown(ctx: Context, client: Record) -> Record:
     base = f"/clients/v2/{client['name']}"
     links = {"self": ctx.link(base), "subscriber": ctx.link(f"/profiles/v2/{ctx.user}"),
              "subscriptions": ctx.link(f"{base}/subscriptions")}  # fmt: skip
-    shown = {key: value for key, value in client.items() if key != "subscriptions"}
+    shown = {key: value for key, value in client.items() if key not in ("apis", "subscriptions")}
     return {"callbackUrl": "", "description": "", **shown, "_links": links}
 
 
-def _subscriptions(client: Record) -> Records:
-    return [*client.get("subscriptions", [_subscription(api) for api in APIS])]
+def _apis(client: Record) -> dict[str, str]:
+    """The services that a client is subscribed to, with their tiers: all, until it was said which."""
+    found: dict[str, str] = client.get("apis", dict.fromkeys(APIS, "UNLIMITED"))
+    return found
 
 
 def _subscription(api: str, tier: str = "UNLIMITED") -> Record:

@@ -26,7 +26,7 @@ class Trouble(Exception):
 
 @route("POST", "/token", token=False)
 async def token(ctx: Context) -> Result:
-    """Tokens for a password, a refresh token, or a client on its own."""
+    """Tokens for a password, a refresh token, or a client on its own; for administrators, tokens of somebody else."""
     try:
         form = await _form(ctx.request)
         key, owner = _client(ctx, form)
@@ -58,6 +58,11 @@ async def _granted(ctx: Context, form: dict[str, str], key: str, owner: str) -> 
                 grant = auth.refresh(form.get("refresh_token", ""), key)
             case "client_credentials":
                 grant = auth.grant(owner, key, refreshable=False)
+            case "admin_password":
+                user = await auth.check_password(form.get("username", ""), form.get("password", ""))
+                if not auth.is_admin(user):
+                    raise Denied(f"{user} may not act as somebody else")
+                grant = auth.grant(form.get("token_username", ""), key)
             case other:
                 raise Trouble(400, "unsupported_grant_type", f"Unsupported grant_type value {other!r}")
     except Denied as denied:
