@@ -22,6 +22,11 @@ A module may also hold routes that no operation has, and a task to start with th
     async def trigger(ctx: Context, *, jobId: str, token: str, status: str) -> Result: ...
 
     async def resume(tenant: Tenant) -> None: ...      # run once at each start, in the tenant's nursery
+
+and say what the uuids stand for that its service hands out, for those who subscribe to events:
+
+    @described("007", "job")
+    def told(ctx: Context, uuid: str) -> Record | None: ...    # as GET answers it; Refusal for who may not see it
 """
 
 from __future__ import annotations
@@ -133,5 +138,19 @@ def route(method: str, path: str, *, token: bool = True) -> Callable[[H], H]:
     def declare(handler: H) -> H:
         vars(handler).setdefault("routes", []).append(Route(method, path, handler, token))
         return handler
+
+    return declare
+
+
+Describe = Callable[[Context, str], Record | None]
+D = TypeVar("D", bound=Describe)
+
+
+def described(code: str, kind: str) -> Callable[[D], D]:
+    """Declare who knows the things whose uuids end in `code`; `kind` is the word for one of them."""
+
+    def declare(describe: D) -> D:
+        vars(describe).setdefault("describes", {})[code] = kind
+        return describe
 
     return declare

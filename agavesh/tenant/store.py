@@ -137,6 +137,7 @@ class Event:
     status: str
     by: str
     description: str
+    told: Record | None = None  # what it brings besides, for those who are told of it
 
 
 class Store:
@@ -260,10 +261,14 @@ class Store:
 
     # what hangs on a uuid --------------------------------------------------------------------------------------------
 
-    def event(self, uuid: str, status: str, description: str, *, by: str, more: Record | None = None) -> None:
+    def event(
+        self, uuid: str, status: str, description: str, *, by: str, more: Record | None = None,
+        told: Record | None = None,
+    ) -> None:  # fmt: skip
         """Add one event to the history of `uuid`; `more` is what else its entry shows, such as `progress`.
 
-        Who listens by `heard` hears of it in the same transaction.
+        Who listens by `heard` hears of it in the same transaction, and of what is `told` besides: who was granted
+        what, or the values of an event of a job's own.
         """
         with self.together():
             self.sql(
@@ -271,7 +276,7 @@ class Store:
                 uuid, time.time(), status, by, description, msgspec.json.encode(more) if more else None,
             )  # fmt: skip
             if self.heard is not None:
-                self.heard(Event(uuid, status, by, description))
+                self.heard(Event(uuid, status, by, description, told))
 
     def events(self, uuid: str) -> list[tuple[float, str, str, str, Record]]:
         """The history of `uuid`, oldest first: (at, status, by, description, more)."""
