@@ -11,9 +11,10 @@ import binascii
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -23,11 +24,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agavesh.api import catalogue
 from agavesh.api.operation import Operation
 from agavesh.tenant import envelope, handlers, search
+from agavesh.tenant.access import Asked, told
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Handler, Result, Route
-from agavesh.tenant.faults import Cut
+from agavesh.tenant.connections import Connection
+from agavesh.tenant.context import Answer, Context, Handler, Result, Route, service_of
+from agavesh.tenant.faults import Cut, Fault
 from agavesh.tenant.files.disk import storage_trouble
+from agavesh.tenant.incoming import Incoming
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.routes import Routes, Unreadable
 from agavesh.tenant.state import Tenant
@@ -44,8 +48,9 @@ class Endpoint:
     """What stands at a method and a path."""
 
     name: str
+    path: str
     handler: Handler
-    sign_in: str  # "token", "password" or ""
+    sign_in: str  # "token", "password", "owner" (with a proof; the handler's affair) or ""
     queries: dict[str, Callable[[str | None], Any]] = field(default_factory=dict)
     has_body: bool = False
     operations: list[Operation] = field(default_factory=list)
@@ -58,7 +63,9 @@ def routes() -> Routes[Endpoint]:
         found.add(operation.method, operation.path, _endpoint(operation)).operations.append(operation)
     for module in handlers.modules():
         for each in routes_in(module):
-            found.add(each.method, each.path, Endpoint(each.path, each.handler, "token" if each.token else ""))
+            found.add(
+                each.method, each.path, Endpoint(each.path, each.path, each.handler, "token" if each.token else "")
+            )
     return found
 
 
@@ -73,16 +80,19 @@ def _endpoint(operation: Operation) -> Endpoint:
         raise Incomplete(f"{operation.key} has no handler")
     sign_in = "token" if operation.token else "password"
     if handler is handlers.unavailable:
-        return Endpoint(operation.key, handler, sign_in)
+        return Endpoint(operation.key, operation.path, handler, sign_in)
     queries = {
-        param.name: _reader(param.name, param.type) for param in operation.params.values() if param.place == "query"
+        param.name: _reader(param.name, param.type)
+        for param in operation.params.values()
+        if param.place == "query" and not param.word.spread
     }
-    has_body = any(param.place == "body" for param in operation.params.values())
+    taken = set(inspect.signature(handler).parameters)
+    has_body = any(param.place == "body" for param in operation.params.values()) and "body" in taken
     paths = {param.name for param in operation.params.values() if param.place == "path"}
     wanted = {"ctx", *paths, *queries, *(["body"] if has_body else [])}
-    if wanted != set(inspect.signature(handler).parameters):
+    if wanted != taken:
         raise Incomplete(f"the handler of {operation.key} must take {', '.join(sorted(wanted))}")
-    return Endpoint(operation.key, handler, sign_in, queries, has_body)
+    return Endpoint(operation.key, operation.path, handler, sign_in, queries, has_body)
 
 
 def _reader(name: str, kind: Any) -> Callable[[str | None], Any]:
@@ -104,78 +114,98 @@ class App:
         self.routes = routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
         if scope["type"] != "http":
+            await send({"type": "websocket.close"})  # the other kind that hypercorn knows
             return
+        asked = Asked(scope["method"])
+        connection: Connection = scope["state"]["connection"]
         self.tenant.busy += 1
         self.tenant.served += 1
         try:
-            await self._answer(scope, receive, send)
+            with connection.asked():
+                await self._answer(scope, receive, send, asked)
         except (ClientDisconnect, Cut):
-            return  # hypercorn ends the connection of a request that was not answered to its end
+            if not asked.status:
+                await connection.drop()  # hypercorn would answer in our place
+            # of one that was begun, hypercorn ends the connection
         finally:
             self.tenant.busy -= 1
+            if self.tenant.access_log is not None:
+                self.tenant.access_log.note(asked)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        incoming = Incoming(scope, receive)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        incoming = Incoming(scope, receive, self.tenant.bounds)
         request = Request(scope, incoming.receive)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        started = False
+        faults: list[Fault] = []
+        try:
+            response = await self._response(request, query, asked, faults)
+        except Refusal as refusal:
+            response = envelope.refused(refusal, query, asked.service)
+        with suppress(Refusal):  # what is left comes too slowly: then no more of it is waited for
+            await incoming.drain()
 
         async def noting(message: Message) -> None:
-            nonlocal started
-            started = True
+            if message["type"] == "http.response.start":
+                asked.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", asked.id.encode())]
+                if incoming.given_up:
+                    message["headers"].append((b"connection", b"close"))
+            elif scope["method"] != "HEAD":
+                asked.size += len(message.get("body", b""))
             await send(message)
 
-        outward: Send = noting
         try:
-            accept = request.headers.get("accept", "")
-            method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            raw_path = _path_of(scope["raw_path"].decode("latin-1"))
-            response: ASGIApp
-            if (found := self.routes.find(method, raw_path)) is None:
-                response = self._nowhere(method, raw_path, accept)
-            else:
-                endpoint, values = found
-                faults = self.tenant.faults.of(endpoint.name)
-                outward = self.tenant.faults.after(faults, noting) if faults else noting
-                early = await self.tenant.faults.before(faults, accept) if faults else None
-                response = early or await self._ask(endpoint, values, request, query, accept)
-        except Refusal as refusal:
-            response = envelope.refused(refusal, query)
-        except Unreadable as problem:
-            response = envelope.refused(Refusal(400, f"Invalid path: {problem}"), query)
-        except (ClientDisconnect, Cut):
-            raise
-        except Exception:  # the edge: nothing a handler does may end the server
-            log.exception("%s %s", scope["method"], scope["path"])
-            response = envelope.refused(Refusal(500, "The service failed; the log of the tenant says why"), query)
-        await incoming.drain()
-        try:
-            await response(scope, incoming.receive, outward)
-        except (ClientDisconnect, Cut, OSError):
-            if not started:
-                raise
+            await response(scope, incoming.receive, self.tenant.faults.after(faults, noting))
+        except OSError:
             raise Cut from None
 
+    async def _response(self, request: Request, query: dict[str, str], asked: Asked, faults: list[Fault]) -> ASGIApp:
+        """What is answered, by the operation, by the faults that it meets, or because there is none. Refusal."""
+        scope, accept = request.scope, request.headers.get("accept", "")
+        method = "GET" if asked.method == "HEAD" else asked.method
+        raw_path = _path_of(scope["raw_path"].decode("latin-1"))
+        asked.path = told(raw_path, None, {})
+        if scope["http_version"] not in ("1.0", "1.1"):
+            raise Refusal(505, "This tenant speaks HTTP/1.1")
+        try:
+            found = self.routes.find(method, raw_path)
+            if found is None:
+                return self._nowhere(method, raw_path, accept)
+        except Unreadable as problem:
+            raise Refusal(400, f"Invalid path: {problem}") from None
+        endpoint, values = found
+        asked.path, asked.service = told(raw_path, endpoint.path, values), service_of(endpoint.name)
+        if self.tenant.busy > self.tenant.bounds.requests and endpoint.sign_in != "owner":
+            raise Refusal(503, "Too many requests are under way", headers={"Retry-After": "1"})
+        faults += self.tenant.faults.of(endpoint.name)
+        try:
+            early = await self.tenant.faults.before(faults, accept) if faults else None
+            return early or await self._ask(endpoint, values, request, query, asked)
+        except (ClientDisconnect, Cut, Refusal):
+            raise
+        except Exception:  # the edge: nothing a handler does may end the server
+            log.exception("request %s: %s failed", asked.id, endpoint.name)
+            raise Refusal(500, f"The service failed; the log of the tenant says why, at {asked.id}") from None
+
     async def _ask(
-        self, endpoint: Endpoint, values: dict[str, str], request: Request, query: dict[str, str], accept: str
+        self, endpoint: Endpoint, values: dict[str, str], request: Request, query: dict[str, str], asked: Asked
     ) -> ASGIApp:
         ctx = Context(self.tenant, request, endpoint.name, query=query)
-        if endpoint.sign_in and (fault := await self._sign_in(endpoint.sign_in, ctx, accept)) is not None:
+        if endpoint.sign_in and (fault := await self._sign_in(endpoint.sign_in, ctx)) is not None:
             return fault
+        asked.user = ctx.user
         arguments: dict[str, Any] = values
         for name, read in endpoint.queries.items():
             arguments[name] = read(query.get(name))
         if endpoint.has_body:
-            arguments["body"] = await body_of(request)
+            arguments["body"] = await body_of(request, self.tenant.bounds)
         with storage_trouble():
-            return rendered(await endpoint.handler(ctx, **arguments), query)
+            return rendered(await endpoint.handler(ctx, **arguments), query, ctx.service)
 
-    async def _sign_in(self, how: str, ctx: Context, accept: str) -> Response | None:
+    async def _sign_in(self, how: str, ctx: Context) -> Response | None:
         """Who is calling; a fault of the gateway if that is not to be known."""
+        accept = ctx.request.headers.get("accept", "")
         scheme, _, given = ctx.request.headers.get("authorization", "").partition(" ")
         if how == "password":
             if scheme.lower() != "basic":
@@ -185,12 +215,15 @@ class App:
             except Denied:
                 return envelope.refused(Refusal(401, "Login failed. Check the user name and the password"), ctx.query)
         else:
+            if not given and ctx.service == "actors" and (nonce := ctx.query.get("x-nonce")):
+                ctx.nonce = nonce
+                return None
             if scheme.lower() != "bearer" or not given:
                 return envelope.gateway_fault(
                     900902, "Required OAuth credentials not provided. Make sure your API invocation call has a header:"
                     " 'Authorization: Bearer ACCESS_TOKEN'", accept,
                 )  # fmt: skip
-            caller = self.tenant.auth.caller(given.strip())
+            caller = self.tenant.auth.caller(given.strip(), ctx.operation)
             if caller.fault:
                 return envelope.gateway_fault(caller.fault, "Access failure: the access token is not valid", accept)
             ctx.user = caller.username
@@ -215,14 +248,14 @@ def _path_of(target: str) -> str:
     return target
 
 
-def rendered(result: Result, query: Mapping[str, str]) -> ASGIApp:
+def rendered(result: Result, query: Mapping[str, str], service: str) -> ASGIApp:
     """What a handler gave back, as a response."""
     if result is None:
-        return envelope.success(Answer(), query)
+        return envelope.success(Answer(), query, service)
     if isinstance(result, dict | list):
-        return envelope.success(Answer(result), query)
+        return envelope.success(Answer(result), query, service)
     if isinstance(result, Answer):
-        return envelope.success(result, query)
+        return envelope.success(result, query, service)
     return result
 
 
@@ -235,30 +268,3 @@ def basic(given: str) -> tuple[str, str]:
     if not colon:
         raise Denied("malformed credentials")
     return name, password
-
-
-class Incoming:
-    """A request's body, read to its end before an answer goes out: a client that still sends does not hear."""
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        names = {name for name, _ in cast("list[tuple[bytes, bytes]]", scope["headers"])}
-        self._receive = receive
-        self._more = b"content-length" in names or b"transfer-encoding" in names
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            self._more = False
-        return message
-
-    async def drain(self) -> None:
-        while self._more:
-            await self.receive()
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -16,27 +16,25 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve as hypercorn_serve
-from hypercorn.typing import Framework
 
 from agavesh.tenant import handlers, store
 from agavesh.tenant.app import App
 from agavesh.tenant.auth import LIFETIME
+from agavesh.tenant.bounds import Bounds, open_files
 from agavesh.tenant.confine import Confinement
+from agavesh.tenant.connections import Serving
 from agavesh.tenant.demo.seed import PEOPLE, SMALL, Seed, plant
 from agavesh.tenant.state import Tenant, write_private
 from agavesh.tenant.tls import certificate
 
 GRACE = 3.0  # seconds that requests under way have when the server is told to end
 CHECKPOINTS = 20.0  # seconds between two
-KEEP_ALIVE = 150.0  # seconds an unused connection stays open
 LOOKS = 10  # at a lock that is held, before it counts as another server's
-LARGEST_HEAD = 128 * 1024  # bytes of a request's line and headers: paths may be long, percent-encoded even more so
 
 
 class AlreadyServed(Exception):
@@ -56,7 +54,9 @@ async def running(
     tls: bool = False,
     seed: Seed = SMALL,
     lifetime: float = LIFETIME,  # seconds
-    faults_by_http: bool = False,
+    control: bool = False,  # whether the owner may ask for faults by the control call
+    access_log: str = "",  # a file, "-" for standard error, or none
+    bounds: Bounds | None = None,
     confinement: Confinement | None = None,  # of jobs and actors; None: as well as this machine can
     grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
@@ -69,17 +69,19 @@ async def running(
         store.check(root / "tenant.db")
         listener = at_last.enter_context(_listener(host, port, root))
         async with trio.open_nursery() as nursery:
+            bounds = (bounds or Bounds()).within(open_files())
             tenant = Tenant(
-                root, nursery=nursery, lifetime=lifetime, faults_by_http=faults_by_http, confinement=confinement
-            )
+                root, nursery=nursery, lifetime=lifetime, control=control, access_log=access_log, bounds=bounds,
+                confinement=confinement,
+            )  # fmt: skip
             at_last.callback(tenant.close)  # after the last task of the nursery
             tenant.mend()
             await plant(tenant, seed)
             app = App(tenant)
             tenant.url = _url(host, listener.getsockname()[1], tls)
-            serving = Serving(app, _config(listener, root / "tls" if tls else None, host, grace))
+            serving = Serving(app, _config(listener, root / "tls" if tls else None, host, bounds), bounds, grace=grace)
             await nursery.start(serving.run)
-            listener.close()  # hypercorn has its own hold on it
+            listener.close()  # what serves has its own hold on it
             nursery.start_soon(_checkpoints, tenant)
             for module in handlers.modules():
                 if (resume := getattr(module, "resume", None)) is not None:
@@ -106,20 +108,6 @@ def _url(host: str, port: int, tls: bool) -> str:
     return f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class Serving:
-    """hypercorn, until `end` is set; then it takes no more, and has `ended` when the last request is answered."""
-
-    def __init__(self, app: App, config: Config) -> None:
-        self._app, self._config = cast(Framework, app), config
-        self.end, self.ended = trio.Event(), trio.Event()
-
-    async def run(self, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
-        await hypercorn_serve(
-            self._app, self._config, shutdown_trigger=self.end.wait, task_status=task_status, mode="asgi"
-        )
-        self.ended.set()
-
-
 async def serve(
     root: Path,
     *,
@@ -128,7 +116,8 @@ async def serve(
     tls: bool = False,
     seed: Seed = PEOPLE,
     lifetime: float = LIFETIME,
-    faults_by_http: bool = False,
+    control: bool = False,
+    access_log: str = "",
     confinement: Confinement | None = None,
     idle: float | None = None,  # seconds
 ) -> None:
@@ -146,7 +135,8 @@ async def serve(
             tls=tls,
             seed=seed,
             lifetime=lifetime,
-            faults_by_http=faults_by_http,
+            control=control,
+            access_log=access_log,
             confinement=confinement,
             grace=GRACE,
         ) as tenant:
@@ -209,7 +199,7 @@ def _leave_in_any_case(seconds: float) -> None:
     watch.start()
 
 
-def _config(listener: socket.socket, tls: Path | None, host: str, grace: float) -> Config:
+def _config(listener: socket.socket, tls: Path | None, host: str, bounds: Bounds) -> Config:
     config = Config()
     if tls is not None:
         found = certificate(tls, host)
@@ -219,10 +209,10 @@ def _config(listener: socket.socket, tls: Path | None, host: str, grace: float) 
     config.backlog = 512
     config.accesslog = None  # lines of requests could hold what is nobody's business
     config.loglevel = "WARNING"
-    config.keep_alive_timeout = KEEP_ALIVE
+    config.keep_alive_timeout = bounds.idle
     config.keep_alive_max_requests = sys.maxsize
-    config.h11_max_incomplete_size = LARGEST_HEAD
-    config.graceful_timeout = grace
+    config.h11_max_incomplete_size = bounds.head
+    config.ssl_handshake_timeout = bounds.head_time
     config.include_server_header = False
     return config
 

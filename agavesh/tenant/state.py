@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import trio
 
+from agavesh.tenant.access import AccessLog
 from agavesh.tenant.auth import LIFETIME, Auth
+from agavesh.tenant.bounds import Bounds
 from agavesh.tenant.confine import Confinement
 from agavesh.tenant.faults import Faults
 from agavesh.tenant.files import changes
@@ -39,7 +41,9 @@ class Tenant:
         *,
         nursery: trio.Nursery,
         lifetime: float = LIFETIME,
-        faults_by_http: bool = False,
+        control: bool = False,
+        access_log: str = "",
+        bounds: Bounds | None = None,
         confinement: Confinement | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -51,7 +55,9 @@ class Tenant:
         self.store = Store(root / "tenant.db", changes.TABLES)
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
-        self.faults_by_http = faults_by_http
+        self.control = control
+        self.access_log = AccessLog(access_log) if access_log else None
+        self.bounds = bounds or Bounds()
         self.files = Files(self)
         self.jobs = Jobs(self)
         self.awake: set[str] = set()
@@ -89,6 +95,8 @@ class Tenant:
 
     def close(self) -> None:
         self.store.close()
+        if self.access_log is not None:
+            self.access_log.close()
 
 
 class Secrets(msgspec.Struct):

@@ -94,7 +94,7 @@ async def test_malformed_json_is_none_and_has_its_length(tenant, http):
 async def test_faults_over_http_are_closed_unless_serve_was_asked(tenant):
     async with tenant.http("admin") as admin, tenant.http("alice") as alice:
         assert (await admin.post("/faults", json={"kind": "clear"})).status_code == 404
-        tenant.state.faults_by_http = True
+        tenant.state.control = True
         assert (await alice.post("/faults", json={"kind": "clear"})).status_code == 403
         ask = {"kind": "refuse", "operation": "systems.list", "status": 500, "times": 1}
         assert (await admin.post("/faults", json=ask)).status_code == 200

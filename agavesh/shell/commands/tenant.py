@@ -58,7 +58,7 @@ def serve(
         trio.run(
             partial(
                 server.serve, folder, host=host, port=port, tls=tls, seed=DEMO if demo else PEOPLE,
-                lifetime=token_lifetime or LIFETIME, idle=idle or None, faults_by_http=faults,
+                lifetime=token_lifetime or LIFETIME, idle=idle or None, control=faults,
             )
         )  # fmt: skip
     except server.AlreadyServed as problem:

@@ -72,7 +72,7 @@ async def counted(ctx: Context) -> Result:
 
 
 def _allowed(ctx: Context) -> None:
-    if not ctx.tenant.faults_by_http:
+    if not ctx.tenant.control:
         raise Refusal(404, "This tenant was not started with --faults")
     if not ctx.admin:
         raise Refusal(403, "Faults are for administrators of the tenant")
