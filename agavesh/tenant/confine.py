@@ -82,7 +82,7 @@ class Confinement:
             return [*_limited(memory), *argv]
         shared = [*self.readable, *_of_python(), *readable]
         inside = [self.bwrap, *_machine(), *_hidden(self.root), *_bound(shared), "--bind", str(work), str(work)]
-        options = ["--chdir", str(work), *_apart(), *([] if network else ["--unshare-net"])]
+        options = ["--remount-ro", "/", "--chdir", str(work), *_apart(), *([] if network else ["--unshare-net"])]
         return [*_limited(memory), *inside, *options, "--", *argv]
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import trio
+
+from agavesh.tenant.jobs.runner import MARK
 
 FINAL = {"FINISHED", "FAILED", "STOPPED", "KILLED"}
 PATIENCE = 30  # seconds for any job of these tests
@@ -77,6 +80,18 @@ class Shop:
 async def shop_of(tenant: Any, username: str = "alice") -> AsyncIterator[Shop]:
     async with tenant.http(username) as http:
         yield Shop(tenant, http)
+
+
+def processes_of(mark: str) -> list[str]:
+    """The processes of this machine that have inherited a job's mark, which is its id."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found
 
 
 def record(name: str = "test", **more: Any) -> dict[str, Any]:

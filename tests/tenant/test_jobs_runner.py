@@ -11,6 +11,7 @@ import trio
 from agavesh.tenant.jobs import runner
 from agavesh.tenant.jobs.runner import Spec
 from agavesh.tenant.jobs.runs import Run, sweep
+from tests.tenant.shop import processes_of
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def run(tmp_path: Path):
 
 def spec(folder: Path, text: str, *, limit: float = 60) -> Spec:
     return {
-        "argv": ["/bin/bash", "-c", text], "cwd": str(folder), "out": str(folder / "out"), "err": str(folder / "err"),
+        "argv": ["/bin/bash", "-c", text], "nested": False, "cwd": str(folder),
+        "pid": str(folder / "pid"), "out": str(folder / "out"), "err": str(folder / "err"),
         "environment": {"PATH": "/usr/bin:/bin", runner.MARK: str(folder)}, "limit": limit,
     }  # fmt: skip
 
@@ -32,17 +34,6 @@ async def finished(run: Run) -> dict:
         ended = await run.wait()
     assert ended is not None
     return dict(ended)
-
-
-def processes_of(mark: Path) -> list[str]:
-    wanted, found = f"{runner.MARK}={mark}".encode(), []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(folder.name)
-        except OSError:
-            continue
-    return found
 
 
 def running(command: str) -> bool:
@@ -84,13 +75,13 @@ async def test_a_stop_ends_the_whole_group_and_what_left_it(run: Run, tmp_path: 
     assert run.stop()
     ended = await finished(run)
     assert ended["why"] == "stopped"
-    assert processes_of(tmp_path) == []
+    assert processes_of(str(tmp_path)) == []
 
 
 async def test_what_a_script_leaves_in_the_background_ends_with_it(run: Run, tmp_path: Path) -> None:
     await run.start(spec(tmp_path, "setsid sleep 100 & env -i setsid sleep 10243 & exit 0"))
     assert (await finished(run))["exit"] == 0
-    assert processes_of(tmp_path) == [] and not running("sleep 10243")
+    assert processes_of(str(tmp_path)) == [] and not running("sleep 10243")
 
 
 async def test_a_script_is_run_once_however_often_it_is_started(run: Run, tmp_path: Path) -> None:
@@ -127,7 +118,7 @@ async def test_a_killed_runner_is_known_to_be_gone_and_its_script_can_be_swept_a
         assert await run.wait() is None
         assert not run.stop()
         sweep(str(tmp_path))
-        while processes_of(tmp_path):
+        while processes_of(str(tmp_path)):
             await trio.sleep(0.01)
 
 
@@ -144,4 +135,4 @@ async def test_a_runner_that_cannot_begin_is_known_by_its_log(run: Run, tmp_path
     with trio.fail_after(10):
         assert await run.wait() is None
     assert "begun.json" in run.log
-    assert processes_of(tmp_path) == []
+    assert processes_of(str(tmp_path)) == []

@@ -76,7 +76,6 @@ def test_callbacks_become_commands_and_those_of_the_platform_itself_go() -> None
 def script(text: str, folder: Path, **more: object) -> str:
     common = {
         "title": "a test",
-        "pid_file": "t.pid",
         "callback_file": str(folder / "none"),
         "modules": [],
         "environment": "",
@@ -92,7 +91,6 @@ def test_the_script_begins_in_its_folder_with_the_systems_environment(tmp_path: 
     done = subprocess.run(["/bin/bash"], input=made, capture_output=True, text=True, cwd="/")
     assert (done.stdout, done.stderr, done.returncode) == (f"{folder}\nhello\n", done.stderr, 4)
     assert "load gcc" in (folder / ".agave.log").read_text()
-    assert int((folder / "t.pid").read_text()) > 0
 
 
 @given(some.text(some.characters(exclude_characters="\0", exclude_categories=("Cs",))))

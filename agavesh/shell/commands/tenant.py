@@ -28,6 +28,8 @@ def serve(
     idle: Annotated[float, Word("end when nothing happened for so many seconds")] = 0,
     token_lifetime: Annotated[float, Word("seconds that a token is good for")] = 0,
     faults: Annotated[bool, Word("let administrators ask for faults, to rehearse them")] = False,
+    readable: Annotated[str, Word("folders that jobs and actors may read, besides the system's; colons between")] = "",
+    unconfined: Annotated[bool, Word("let jobs and actors reach all that you can")] = False,
 ) -> int:
     """Be a tenant: serve the platform's API from a folder, until stopped."""
     if here.lives:
@@ -39,12 +41,14 @@ def serve(
 
     import logging
     from functools import partial
+    from pathlib import Path
 
     import trio
 
     from agavesh.shell import exits
     from agavesh.tenant import server, store
     from agavesh.tenant.auth import LIFETIME
+    from agavesh.tenant.confine import Confinement
     from agavesh.tenant.demo.seed import DEMO, PEOPLE
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
@@ -54,11 +58,13 @@ def serve(
             " programs here" + ("" if tls else ", and without --tls passwords are sent in the clear")
         )
     folder = _folder(root).absolute()
+    shared = [Path(name).expanduser().absolute() for name in readable.split(":") if name]
     try:
         trio.run(
             partial(
                 server.serve, folder, host=host, port=port, tls=tls, seed=DEMO if demo else PEOPLE,
                 lifetime=token_lifetime or LIFETIME, idle=idle or None, control=faults,
+                confinement=Confinement.here(folder, shared, wanted=not unconfined),
             )
         )  # fmt: skip
     except server.AlreadyServed as problem:

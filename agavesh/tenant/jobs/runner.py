@@ -35,9 +35,15 @@ MARK = "AGAVE_JOB_ID"  # the variable that every process of a job has inherited,
 
 
 class Spec(TypedDict):
-    """What to run: `argv` in `cwd` with `environment` alone, its output into two files, for `limit` seconds at most."""
+    """What to run: `argv` in `cwd` with `environment` alone, its output into two files, for `limit` seconds at most.
+
+    `nested` says that argv is a program which runs the script as its one child, in a session of that child's own, as
+    bubblewrap does. `pid` is a file that is to say the process id.
+    """
 
     argv: list[str]
+    nested: bool
+    pid: str
     cwd: str
     environment: dict[str, str]
     out: str
@@ -89,11 +95,13 @@ def run(folder: str) -> None:
         return
     try:
         write_once(f"{folder}/begun.json", {"pid": child, "at": time.time()})
+        _tell(spec["pid"], f"{child}\n")
         _announce()
         why = _wait(child, poll, spec["limit"])
         if why != "exited":
-            _signal_group(child, signal.SIGTERM)
-            _signal_group(child, signal.SIGCONT)  # a process that was suspended hears nothing until it goes on
+            leader = _inner(child) if spec["nested"] else child
+            _signal_group(leader, signal.SIGTERM)
+            _signal_group(leader, signal.SIGCONT)  # a process that was suspended hears nothing until it goes on
             _wait(child, poll, GRACE, deaf=True)
     finally:
         _signal_group(child, signal.SIGKILL)  # what the script left in the background ends with it
@@ -142,6 +150,27 @@ def _start(spec: dict[str, Any]) -> int:
         setsid=True,
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP],  # Python ignores the first two
     )
+
+
+def _tell(path: str, text: str) -> None:
+    """Write into a file in the job's folder, of which the job may have made something else by now."""
+    careful = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.suppress(OSError):
+        file = os.open(path, careful, 0o644)
+        try:
+            os.write(file, text.encode())
+        finally:
+            os.close(file)
+
+
+def _inner(child: int) -> int:
+    """The leader of the session within: the first process of the script's namespace, which no polite signal ends."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{child}/task/{child}/children", encoding="ascii") as file:  # noqa: PTH123
+            found = [int(number) for number in file.read().split()]
+        if found and os.getsid(found[0]) == found[0]:
+            return found[0]
+    return child
 
 
 def _announce() -> None:

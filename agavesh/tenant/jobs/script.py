@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agavesh.tenant.confine import environment
 from agavesh.tenant.jobs import wrapper
 from agavesh.tenant.jobs.places import Job, run_of, short_name, system_of, work_folder
 from agavesh.tenant.jobs.runner import MARK, Spec
@@ -49,8 +51,7 @@ def write_script(tenant: Tenant, job: Job) -> None:
         wrapper.fill(template, {**values, **variables(tenant, job)}),
         title=f"job {job['id']} of the app {app['id']}",
         folder=str(work),
-        pid_file=f"{name}.pid",
-        callback_file=str(run_of(tenant, job["id"]).folder / "callback"),
+        callback_file=str(_told(tenant, job) / "callback"),
         modules=app["modules"],
         environment=system_of(tenant, job["executionSystem"]).get("environment") or "",
     )
@@ -61,27 +62,36 @@ def write_script(tenant: Tenant, job: Job) -> None:
 
 def spec(tenant: Tenant, job: Job) -> Spec:
     """How the script is started. Its environment holds nothing of the tenant's, which knows secrets."""
-    work, name = str(work_folder(tenant, job)), short_name(job)
-    environment = {
-        MARK: job["id"], "AGAVE_JOB_NAME": name, "AGAVE_JOB_OWNER": job["owner"], "AGAVE_JOB_WORK_PATH": work,
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "SHELL": "/bin/bash",
-        "HOME": work, "PWD": work, "LANG": "C.UTF-8", "USER": job["owner"], "LOGNAME": job["owner"],
+    work, name = work_folder(tenant, job), short_name(job)
+    own = {
+        MARK: job["id"], "AGAVE_JOB_NAME": name, "AGAVE_JOB_OWNER": job["owner"], "AGAVE_JOB_WORK_PATH": str(work),
+        "USER": job["owner"], "LOGNAME": job["owner"],
     }  # fmt: skip
+    readable = [_told(tenant, job)]
     if (certificate := tenant.root / "tls" / "ca.pem").exists():
-        environment["AGAVE_CA_CERT"] = str(certificate)
+        own["AGAVE_CA_CERT"] = str(certificate)
+        readable.append(certificate)
+    script = [shutil.which("bash") or "/bin/sh", f"{work}/{name}.ipcexe"]
     return {
-        "argv": [shutil.which("bash") or "/bin/sh", f"{work}/{name}.ipcexe"],
-        "cwd": work,
-        "environment": environment,
+        "argv": tenant.confinement.command(script, work=work, readable=readable),
+        "nested": tenant.confinement.bwrap is not None,
+        "cwd": str(work),
+        "environment": environment(own, work=work),
+        "pid": f"{work}/{name}.pid",
         "out": f"{work}/{name}.out",
         "err": f"{work}/{name}.err",
         "limit": float(seconds(job["maxRunTime"]) or 0),
     }
 
 
+def _told(tenant: Tenant, job: Job) -> Path:
+    """The one part of the runner's folder that the script may read: files in it come and go, the folder stays."""
+    return run_of(tenant, job["id"]).folder / "told"
+
+
 def tell_address(tenant: Tenant, job: Job) -> None:
     """Write down where the script reaches this tenant: the next tenant of this folder may listen elsewhere."""
-    folder = run_of(tenant, job["id"]).folder
+    folder = _told(tenant, job)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = folder / "callback.new"
     beside.touch(mode=0o600)

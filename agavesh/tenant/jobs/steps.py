@@ -7,6 +7,7 @@ tenant ended in the midst of it. It writes no record: it says what is `Next`, an
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -205,7 +206,7 @@ class Steps:
                 return "Job was interrupted: its processes were told to end"
         if ended.get("exit") == 0:
             return None
-        how = f"was ended by signal {ended['signal']}" if ended.get("signal") else f"exit code {ended.get('exit')}"
+        how = f"was ended by signal {ended['signal']}" if ended.get("signal") else _exit_code(ended.get("exit"))
         said = _last_line(work_folder(self._tenant, job) / f"{short_name(job)}.err")
         return f"Job failed: {how}" + (f": {said}" if said else "")
 
@@ -229,6 +230,13 @@ class Steps:
 
     async def _archiving_finished(self, job: Job) -> Next:
         return Next("FINISHED", "Job complete")
+
+
+def _exit_code(code: int | None) -> str:
+    """What a script ended with. Shells, and bubblewrap, tell a signal by 128 and its number."""
+    names = {int(number): number.name for number in signal.Signals}
+    name = names.get((code or 0) - 128)
+    return f"exit code {code}" + (f", as after {name}" if name else "")
 
 
 def _listed(path: Path) -> frozenset[str]:

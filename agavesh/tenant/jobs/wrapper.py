@@ -83,9 +83,7 @@ def _callback(name: str) -> str | None:
     return None
 
 
-def script(
-    text: str, *, title: str, folder: str, pid_file: str, callback_file: str, modules: Sequence[str], environment: str
-) -> str:
+def script(text: str, *, title: str, folder: str, callback_file: str, modules: Sequence[str], environment: str) -> str:
     """The whole script: a header, the callbacks, the system's environment, and the filled wrapper `text`.
 
     `callback_file` holds the address of the tenant, which is another one after a restart, and the job's update token.
@@ -94,7 +92,6 @@ def script(
         "#!/bin/bash",
         f"# {title}",
         f"cd {shlex.quote(folder)} || exit 1",
-        f"echo $$ > {shlex.quote(pid_file)}",
         _FUNCTIONS.replace("CALLBACK_FILE", shlex.quote(callback_file)),
         'agave_log "the wrapper begins"',
         *(_module(line) for line in modules),
