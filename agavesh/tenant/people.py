@@ -1,0 +1,204 @@
+"""People: who there is, what is told of them, and what goes with them when they are removed.
+
+Rules for profiles, users and the *internal users* that a user keeps for the people behind a gateway of theirs. Works
+on a tenant that serves (the profiles service) and on one that does not (`agavesh tenant user`). Passwords come here as
+hashes and go to `auth`.
+
+The users that a tenant was made with are its own: programs of its owner sign in by them, so their passwords stand in
+`secrets.json`, a changed one too, and they cannot be removed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from agavesh.tenant import fields
+from agavesh.tenant.auth import Auth
+from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.store import Record, Store
+from agavesh.tenant.words import date, new_uuid
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Secrets
+
+RESERVED = frozenset({"me", "public", "world"})  # a route, and the names that grants to everybody are made to
+SHORTEST, LONGEST = 8, 1024  # characters of a password
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_PLAIN = (
+    "position", "institution", "phone", "fax", "researchArea", "department", "city", "state", "country", "gender",
+    "mobile_phone",
+)  # fmt: skip
+_NAMES = {"firstName": "first_name", "lastName": "last_name", "fullName": "full_name"}
+
+
+def checked_name(value: Any, what: str = "username") -> str:
+    """A name for a user, or a Refusal."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise fields.wrong(what, "is 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter"
+                                 " or a digit")  # fmt: skip
+    if value.lower() in RESERVED:
+        raise fields.wrong(what, f"cannot be {value}, which is a word of the platform's")
+    return value
+
+
+def checked_password(value: Any) -> str:
+    """A password that may be had, or a Refusal."""
+    if not isinstance(value, str) or not SHORTEST <= len(value) <= LONGEST:
+        raise fields.wrong("password", f"has {SHORTEST} to {LONGEST} characters")
+    return value
+
+
+def personal(body: Record, old: Record | None = None) -> Record:
+    """What is told of a person: what the request says, else what was known. Both spellings of names are understood,
+    and both are kept, as platforms differ in theirs."""
+    old = old or {}
+    found = {name: fields.text(body, name, longest=255) if name in body else old.get(name, "") for name in _PLAIN}
+    for camel, snake in _NAMES.items():
+        said = [name for name in (camel, snake) if name in body]
+        found[camel] = fields.text(body, said[0], longest=255) if said else ""
+        if not said and (camel != "fullName" or not {*_NAMES, *_NAMES.values()} & {*body}):
+            found[camel] = old.get(camel, "")
+    found["fullName"] = found["fullName"] or f"{found['firstName']} {found['lastName']}".strip()
+    found |= {snake: found[camel] for camel, snake in _NAMES.items()}
+    email = fields.text(body, "email", longest=255, required=not old) if "email" in body or not old else old["email"]
+    if not _EMAIL.fullmatch(email):
+        raise fields.wrong("email", "is an address such as ann@example.org")
+    return {**old, **found, "email": email}
+
+
+class People:
+    """The users of one tenant. `announce` is called when what `tenant.json` says of them has changed."""
+
+    def __init__(self, store: Store, auth: Auth, secrets: Secrets, keep: Callable[[], None]) -> None:
+        self._store, self._auth, self._secrets, self._keep = store, auth, secrets, keep
+        self.announce: Callable[[], None] = lambda: None
+
+    def profiles(self) -> Iterator[Record]:
+        """All of them, oldest first."""
+        for name in self._auth.usernames():
+            if (profile := self._store.get("profile", name)) is not None:
+                yield profile
+
+    def profile(self, username: str) -> Record:
+        """One of them, or a Refusal."""
+        if (profile := self._store.get("profile", username)) is None:
+            raise Refusal(404, f"No user found matching {username}")
+        return profile
+
+    def checked(self, body: Record) -> Record:
+        """The profile that a request for a new user describes, or a Refusal."""
+        username = checked_name(body.get("username"))
+        if username.lower() in {name.lower() for name in self._auth.usernames()}:
+            raise Refusal(400, f"The username {username} is taken")
+        now = time.time()
+        profile = {"username": username, **personal(body), "status": "ACTIVE", "uuid": new_uuid("001"),
+                   "create_time": time.strftime("%Y%m%d%H%M%SZ", time.gmtime(now))}  # fmt: skip
+        self._lone_email(profile)
+        return profile
+
+    def add(self, profile: Record, kept: str, *, by: str, admin: bool = False) -> Record:
+        """A new user; `kept` is the hash of the password."""
+        username = profile["username"]
+        if self._auth.exists(username):
+            raise Refusal(400, f"The username {username} is taken")
+        with self._store.together():
+            self._auth.add_user(username, kept, admin=admin)
+            self._store.put("profile", username, profile, owner=username)
+            self._store.event(profile["uuid"], "CREATED", f"User {username} was added", by=by)
+        return profile
+
+    def change(self, username: str, body: Record, *, by: str) -> Record:
+        """Change what is told of a user."""
+        profile = personal(body, self.profile(username))
+        self._lone_email(profile)
+        with self._store.together():
+            self._store.put("profile", username, profile, owner=username)
+            self._store.event(profile["uuid"], "UPDATED", f"The profile of {username} was changed", by=by)
+        return profile
+
+    def set_admin(self, username: str, admin: bool) -> None:
+        """Let a user administer the tenant, or not."""
+        self.profile(username)
+        if not admin and self._auth.is_admin(username) and self._is_own(username):
+            raise Refusal(400, f"{username} is one of the tenant's own users, and stays its administrator")
+        self._auth.set_admin(username, admin)
+
+    def set_password(self, username: str, password: str, kept: str, *, by: str) -> None:
+        """Change a password; `kept` is its hash. All tokens of the user end."""
+        profile = self.profile(username)
+        with self._store.together():
+            self._auth.set_password(username, kept)
+            self._store.event(profile["uuid"], "UPDATED", f"The password of {username} was changed", by=by)
+        if self._is_own(username):
+            for user in self._secrets.users:
+                if user["username"] == username:
+                    user["password"] = password
+            self._keep()
+            self.announce()
+
+    def remove(self, username: str, *, by: str) -> Record:
+        """Remove a user with their tokens, clients, roles, grants and internal users. What they own stays."""
+        profile = self.profile(username)
+        if self._is_own(username):
+            raise Refusal(400, f"{username} is one of the tenant's own users, and cannot be removed")
+        with self._store.together():
+            for internal in [*self.internal_users(username)]:
+                self.drop_internal(username, internal["username"])
+            for table in ("roles", "grants"):
+                self._store.sql(f"delete from {table} where username = ?", username)
+            self._store.drop("defaults", username)
+            self._store.drop("profile", username)
+            self._store.event(profile["uuid"], "DELETED", f"User {username} was removed", by=by)
+            self._auth.drop_user(username)
+        return profile
+
+    def _is_own(self, username: str) -> bool:
+        return any(user["username"] == username for user in self._secrets.users)
+
+    def _lone_email(self, profile: Record) -> None:
+        for other in self.profiles():
+            if other["username"] != profile["username"] and other["email"].lower() == profile["email"].lower():
+                raise Refusal(400, f"The email {profile['email']} is that of another user")
+
+    # internal users --------------------------------------------------------------------------------------------------
+
+    def internal_users(self, owner: str) -> Iterator[Record]:
+        """The internal users of a user, newest first."""
+        yield from self._store.all("internal", owner=owner)
+
+    def internal(self, owner: str, name: str) -> Record:
+        """One of them, or a Refusal."""
+        if (found := self._store.get("internal", f"{owner}/{name}")) is None:
+            raise Refusal(404, f"No internal user found matching {name}")
+        return found
+
+    def put_internal(self, owner: str, body: Record, old: Record | None, *, by: str) -> Record:
+        """Add or change one. The status is ACTIVE unless the request says INACTIVE."""
+        status = fields.choice(body, "status", ("ACTIVE", "INACTIVE")) if body.get("status") else "ACTIVE"
+        if old is not None:
+            record, event = {**personal(body, old), "status": status}, "UPDATED"
+        else:
+            name = checked_name(body.get("username"))
+            if self._store.get("internal", f"{owner}/{name}") is not None:
+                raise Refusal(400, f"The internal user {name} exists")
+            record, event = {**personal(body), "username": name, "uuid": new_uuid("003")}, "CREATED"
+            record |= {"status": status, "created": date(time.time())}
+        with self._store.together():
+            self._store.put("internal", f"{owner}/{record['username']}", record, owner=owner)
+            self._store.event(record["uuid"], event, f"Internal user {record['username']} of {owner}", by=by)
+        return record
+
+    def drop_internal(self, owner: str, name: str) -> None:
+        """Remove one, with their credentials on the owner's systems."""
+        record = self.internal(owner, name)
+        with self._store.together():
+            self._store.sql(
+                "delete from credentials where internal = ? and system in"
+                " (select id from records where kind = 'system' and owner = ?)", name, owner,
+            )  # fmt: skip
+            self._store.drop("internal", f"{owner}/{name}")
+            self._store.event(record["uuid"], "DELETED", f"Internal user {name} of {owner}", by=owner)
