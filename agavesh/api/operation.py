@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import typing
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, ClassVar, Literal, ParamSpec, Protocol, TypedDict, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Protocol, Self, TypedDict, TypeVar, overload
 
 import msgspec
 
@@ -19,6 +20,8 @@ from agavesh.api.words import Place, Word
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A_co = TypeVar("A_co", covariant=True)
+B_co = TypeVar("B_co", covariant=True)
 
 Answer = Literal["record", "page", "bytes", "nothing"]
 
@@ -45,6 +48,32 @@ class Download(Protocol):
     async def __aexit__(self, *failure: object) -> None: ...
     def chunks(self) -> AsyncIterator[bytes]: ...
     async def read(self) -> bytes: ...
+
+
+class Content(Protocol):
+    """The body of a download for who waits for it: the words of files, and of a `Response` of requests."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def text(self) -> str: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *failure: object) -> None: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def iter_content(self, chunk_size: int | None = 1) -> Iterator[bytes]: ...
+    def read(self, size: int = -1) -> bytes: ...
+    def json(self) -> Any: ...
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+    def raise_for_status(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class Param(typing.NamedTuple):
@@ -141,26 +170,50 @@ class Service:
 
     def __init_subclass__(cls) -> None:
         service = cls.__name__.lower()
+        declared = {name: call.route for name, call in vars(cls).items() if hasattr(call, "route")}
+        if not declared:  # its parent's, called in another way
+            return
         cls.operations = {}
-        for name, call in vars(cls).items():
-            if (route := getattr(call, "route", None)) is not None:
-                call.operation = cls.operations[name] = Operation(service, name, *route[0], **route[1])
+        for name, route in declared.items():
+            vars(cls)[name].operation = cls.operations[name] = Operation(service, name, *route[0], **route[1])
 
     def __init__(self, call: Caller) -> None:
         self._call = call
 
 
+class Blocking:
+    """Marks a service whose caller waits: its calls give the answer itself, for the type checker and in fact."""
+
+
+class Call(Protocol[P, A_co, B_co]):
+    """A declared method as it is seen on a service: of one that is awaited, or of a `Blocking` one."""
+
+    @overload
+    def __get__(self, service: Blocking, kind: Any = None) -> Callable[P, B_co]: ...
+    @overload
+    def __get__(self, service: Service, kind: Any = None) -> Callable[P, A_co]: ...
+
+
+class _Declare(Protocol):
+    @overload
+    def __call__(
+        self, signature: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
+    ) -> Call[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, signature: Callable[Concatenate[Any, P], Download]) -> Call[P, Download, Content]: ...
+
+
 def operation(
     method: str, path: str, *, also: dict[str, str] | None = None, documented: bool = True, token: bool = True
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+) -> _Declare:
     """Declare a method of a Service to be the operation at `path`; its body is never run."""
 
-    def declare(signature: Callable[P, R]) -> Callable[P, R]:
+    def declare(signature: Callable[..., Any]) -> Any:
         @functools.wraps(signature)
         def call(self: Service, /, **arguments: Any) -> Any:
             return self._call(call.operation, arguments)  # type: ignore[attr-defined]
 
         call.route = ((method, path, signature, also or {}), {"documented": documented, "token": token})  # type: ignore[attr-defined]
-        return typing.cast(Callable[P, R], call)
+        return call
 
     return declare

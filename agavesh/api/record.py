@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import msgspec
@@ -66,6 +67,49 @@ class Record(msgspec.Struct, kw_only=True, dict=True, weakref=True, omit_default
         links = msgspec.json.decode(self.json, type=_Linked)._links
         return links if isinstance(links, dict) else {}
 
+    @property
+    def _links(self) -> dict[str, Any]:
+        return self.links
+
+    # by key, as scripts of AgavePy read their dictionaries: `job["id"]`, `job.get("message", "")`, `dict(job)`
+
+    def __getitem__(self, key: str) -> Any:
+        """A field by name, None if it is absent; or what else came with the record. KeyError for any other key."""
+        if key in self.__struct_fields__:
+            return getattr(self, key)
+        return self._beside()[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """What stands at `key`, or `default` where that is absent or null."""
+        try:
+            found = self[key]
+        except KeyError:
+            return default
+        return default if found is None else found
+
+    def keys(self) -> list[str]:
+        """The fields that are there, then what else came."""
+        there = [name for name, value in self._known().items() if value is not None]
+        return [*there, *(key for key in self._beside() if key not in self.__struct_fields__)]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Keys with their values."""
+        return [(key, self[key]) for key in self.keys()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def _beside(self) -> dict[str, Any]:
+        """All that came, fields too; nothing, if the bytes are no longer kept."""
+        try:
+            came = msgspec.json.decode(self.json)
+        except LookupError:
+            return {}
+        return came if isinstance(came, dict) else {}
+
 
 class _Linked(msgspec.Struct):
     _links: Any = None
@@ -82,6 +126,12 @@ class Page(list[T], Generic[T]):
         self.json = json
         self._places: dict[int, int] | None = None
         self._raws: list[msgspec.Raw] = []
+
+    def keep(self) -> None:
+        """Let the records keep their page, and so their bytes, for as long as any of them lives."""
+        for record in self._came:
+            if isinstance(record, Record):
+                record.__dict__["_page"] = lambda: self
 
     def json_of(self, record: T) -> bytes:
         """The bytes of one record of this page."""

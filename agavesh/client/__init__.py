@@ -1,11 +1,15 @@
-"""The platform's client on trio and httpx: `Agave`, its errors, accounts, and Storage over the file services."""
+"""The platform's client on trio and httpx: `Agave`, its errors, accounts, and Storage over the file services.
+
+`connect` is its form for plain scripts and notebooks: nothing is awaited.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agavesh.client.blocking import connect as connect
     from agavesh.client.client import Agave as Agave
 
-__all__ = ["Agave"]
+__all__ = ["Agave", "connect"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from agavesh.client.client import Agave
 
         return Agave
+    if name == "connect":
+        from agavesh.client.blocking import connect
+
+        return connect
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

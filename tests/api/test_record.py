@@ -182,3 +182,28 @@ def test_any_array_is_a_page_and_keeps_its_bytes(values: list[Any]) -> None:
     page = decode_page(encoded(values), RemoteFile)
     assert json.loads(page.json) == values
     assert [json.loads(page.json_of(record)) for record in page] == values
+
+
+def test_a_record_is_read_by_key_too() -> None:
+    file = decode(encoded(FILE | {"color": "blue", "format": None, "_links": {"self": {"href": "u"}}}), RemoteFile)
+    assert (file["name"], file["color"], file._links["self"]["href"]) == ("a.txt", "blue", "u")
+    assert (file.get("length"), file.get("format", "raw"), file.get("nothing")) == (3, "raw", None)
+    assert ("name" in file, "format" in file, "color" in file, "nothing" in file) == (True, False, True, False)
+    assert dict(file) == FILE | {"color": "blue", "_links": {"self": {"href": "u"}}}
+    with pytest.raises(KeyError, match="nothing"):
+        file["nothing"]
+
+
+def test_a_page_can_be_kept_by_its_records() -> None:
+    page = decode_page(encoded([FILE | {"color": "blue"}]), RemoteFile)
+    file = page[0]
+    page.keep()
+    del page
+    gc.collect()
+    assert file["color"] == "blue"
+
+
+def test_without_its_page_a_record_still_has_its_fields_by_key() -> None:
+    file = decode_page(encoded([FILE | {"color": "blue"}]), RemoteFile)[0]
+    gc.collect()
+    assert (file["name"], dict(file)) == ("a.txt", FILE)
