@@ -68,11 +68,16 @@ class Auth:
         self._store = store
         self.lifetime = lifetime
         self._looks = trio.CapacityLimiter(LOOKS)
-        self._admin = {
-            name: bool(admin) for name, admin in store.sql("select username, admin from users order by rowid")
-        }
+        self._admin: dict[str, bool] = {}
         self._narrowed: dict[str, frozenset[str]] = {}  # by a client's key, the services that it is let into
-        for key, body in store.sql("select key, body from clients"):
+        self.reload()
+
+    def reload(self) -> None:
+        """Know what the records say, as at the start; after changes that were taken back."""
+        users = self._store.sql("select username, admin from users order by rowid")
+        self._admin = {name: bool(admin) for name, admin in users}
+        self._narrowed.clear()
+        for key, body in self._store.sql("select key, body from clients"):
             self._narrow(key, msgspec.json.decode(body))
 
     # users -----------------------------------------------------------------------------------------------------------

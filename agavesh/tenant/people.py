@@ -10,6 +10,7 @@ The users that a tenant was made with are its own: programs of its owner sign in
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ class People:
         username = profile["username"]
         if self._auth.exists(username):
             raise Refusal(400, f"The username {username} is taken")
-        with self._store.together():
+        with self._together():
             self._auth.add_user(username, kept, admin=admin)
             self._store.put("profile", username, profile, owner=username)
             self._store.event(profile["uuid"], "CREATED", f"User {username} was added", by=by)
@@ -145,7 +146,7 @@ class People:
         profile = self.profile(username)
         if self._is_own(username):
             raise Refusal(400, f"{username} is one of the tenant's own users, and cannot be removed")
-        with self._store.together():
+        with self._together():
             for internal in [*self.internal_users(username)]:
                 self.drop_internal(username, internal["username"])
             for table in ("roles", "grants"):
@@ -155,6 +156,16 @@ class People:
             self._store.event(profile["uuid"], "DELETED", f"User {username} was removed", by=by)
             self._auth.drop_user(username)
         return profile
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """All changes inside, or none; what `auth` remembers too."""
+        try:
+            with self._store.together():
+                yield
+        except BaseException:
+            self._auth.reload()
+            raise
 
     def _is_own(self, username: str) -> bool:
         return any(user["username"] == username for user in self._secrets.users)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from agavesh.tenant.files.listing import Listings
 from agavesh.tenant.files.places import Files
 from agavesh.tenant.files.staging import Staging
 from agavesh.tenant.jobs.life import Jobs
+from agavesh.tenant.people import People
 from agavesh.tenant.store import Damaged, Store
+from agavesh.tenant.vault import Vault, key_folder
 
 NAME = "embedded"
 
@@ -29,7 +32,8 @@ class Tenant:
     """What every request works on. Everything is below `root`:
 
     tenant.db (records) · systems/<id>/ (bytes) · staging/ (uploads on their way) · trash/ (what is being removed) ·
-    secrets.json (passwords, client, key; 0600) · tls/ · tenant.json (0600, while it serves).
+    secrets.json (passwords, client, key; 0600) · tls/ · tenant.json (0600, while it serves). Only the keys that seal
+    credentials are elsewhere, in `keys`.
 
     `nursery` owns work that outlives a request: staging, jobs. `awake` holds an entry for each running job: an idle
     tenant with one does not end itself.
@@ -45,6 +49,7 @@ class Tenant:
         access_log: str = "",
         bounds: Bounds | None = None,
         confinement: Confinement | None = None,
+        keys: Path | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root = root
@@ -71,6 +76,12 @@ class Tenant:
         self.arrivals = Staging(self)
         self._disks: dict[tuple[str, str], Disk] = {}
         self.secrets = Secrets.of(root / "secrets.json")
+        self.people = People(self.store, self.auth, self.secrets, partial(self.secrets.keep, root / "secrets.json"))
+        self.vault = Vault(
+            keys or key_folder(),
+            current=lambda: str((self.store.get("vault", "key") or {}).get("id", "")),
+            keep=lambda key_id: self.store.put("vault", "key", {"id": key_id}, owner=""),
+        )
 
     def disk(self, system_id: str) -> Disk:
         """The bytes of a system, from its `rootDir`."""

@@ -76,7 +76,7 @@ class Vault:
     def _make(self, path: Path) -> None:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(secrets.token_hex(32).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())  # what it is going to seal would be lost with it

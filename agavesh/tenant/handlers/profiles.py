@@ -1,8 +1,15 @@
-"""The profiles service: the people of the tenant. Records hold both spellings that platforms use for a name."""
+"""The profiles service: the people of the tenant, and the internal users that they keep for people of their own.
+
+Everybody sees who there is; administrators add, change and remove. An `admin` in a request makes an administrator, and
+administrators are shown who is one.
+"""
 
 from __future__ import annotations
 
-from agavesh.tenant.context import Context, Record, Result
+from typing import Any
+
+from agavesh.tenant import people, search
+from agavesh.tenant.context import Answer, Context, Record, Result, route
 from agavesh.tenant.refusal import Refusal
 
 # the first of these that is in the query decides; names match by part, the others whole
@@ -20,8 +27,7 @@ async def list(
     for key, spelling in (("first_name", "firstName"), ("last_name", "lastName"), ("full_name", "fullName")):
         asked[key] = asked[key] or ctx.query.get(spelling)
     key, value = next(((key, value) for key, value in asked.items() if value), ("", ""))
-    people = [profile for name in ctx.tenant.auth.usernames() if (profile := ctx.store.get("profile", name))]
-    found = [profile for profile in people if _matches(profile, key, str(value).lower())]
+    found = [each for each in ctx.tenant.people.profiles() if _matches(each, key, str(value).lower())]
     return [_shown(ctx, profile) for profile in found[offset : offset + limit]]
 
 
@@ -30,9 +36,55 @@ async def get(ctx: Context) -> Result:
 
 
 async def listByUsername(ctx: Context, *, username: str) -> Result:
-    if (profile := ctx.store.get("profile", username)) is None:
-        raise Refusal(404, f"No user found matching {username}")
+    return _shown(ctx, ctx.tenant.people.profile(username))
+
+
+async def create(ctx: Context, *, body: Any) -> Result:
+    body = _administrators(ctx, body)
+    profile, password = ctx.tenant.people.checked(body), people.checked_password(body.get("password"))
+    kept = await ctx.tenant.auth.hashed(password)
+    ctx.tenant.people.add(profile, kept, by=ctx.user, admin=_admin(body) or False)
+    return Answer(_shown(ctx, profile), status=201)
+
+
+async def update(ctx: Context, *, username: str, body: Any) -> Result:
+    body = _administrators(ctx, body)
+    found, password = ctx.tenant.people, body.get("password")
+    found.profile(username)
+    if body.get("username", username) != username:
+        raise Refusal(400, f"The username {body['username']} in the body is not that of the path")
+    admin = _admin(body)
+    kept = "" if password is None else await ctx.tenant.auth.hashed(people.checked_password(password))
+    with ctx.store.together():
+        if admin is not None:
+            found.set_admin(username, admin)
+        profile = found.change(username, body, by=ctx.user)
+        if kept:
+            found.set_password(username, str(password), kept, by=ctx.user)
     return _shown(ctx, profile)
+
+
+async def delete(ctx: Context, *, username: str) -> Result:
+    _administrators(ctx, {})
+    return _shown(ctx, ctx.tenant.people.remove(username, by=ctx.user))
+
+
+def _administrators(ctx: Context, body: Any) -> Record:
+    if not ctx.admin:
+        raise Refusal(403, "Users are added, changed and removed by administrators of the tenant")
+    if not isinstance(body, dict):
+        raise Refusal(400, "Invalid JSON found. A user is described by an object")
+    return body
+
+
+def _admin(body: Record) -> bool | None:
+    """Whether a request makes its user an administrator; None if it does not say."""
+    value = body.get("admin")
+    if value is None:
+        return None
+    if str(value).lower() not in ("true", "false"):
+        raise Refusal(400, "Invalid value for admin: it is true or false.")
+    return str(value).lower() == "true"
 
 
 def _matches(profile: Record, key: str, value: str) -> bool:
@@ -43,4 +95,75 @@ def _matches(profile: Record, key: str, value: str) -> bool:
 
 def _shown(ctx: Context, profile: Record) -> Record:
     base = f"/profiles/v2/{profile['username']}"
-    return {**profile, "_links": {"self": ctx.link(base), "users": ctx.link(f"{base}/users")}}
+    more = {"admin": ctx.tenant.auth.is_admin(profile["username"])} if ctx.admin else {}
+    return {**profile, **more, "_links": {"self": ctx.link(base), "users": ctx.link(f"{base}/users")}}
+
+
+# internal users ------------------------------------------------------------------------------------------------------
+
+_INTERNAL = frozenset({
+    "username", "email", "firstname", "lastname", "fullname", "position", "institution", "phone", "fax",
+    "researcharea", "department", "city", "state", "country", "gender", "status", "uuid", "created",
+})  # fmt: skip
+
+
+@route("GET", "/profiles/v2/{username}/users")
+async def internal_users(ctx: Context, *, username: str) -> Result:
+    """The internal users of a user, searched by any field."""
+    found = ctx.tenant.people.internal_users(_owner(ctx, username))
+    return search.page(ctx, (_internal(ctx, username, each) for each in found), names=_INTERNAL, summary=lambda it: it)
+
+
+@route("POST", "/profiles/v2/{username}/users")
+async def add_internal_user(ctx: Context, *, username: str) -> Result:
+    """Add an internal user."""
+    owner, body = _owner(ctx, username), await _object(ctx)
+    record = ctx.tenant.people.put_internal(owner, body, None, by=ctx.user)
+    return Answer(_internal(ctx, username, record), status=201)
+
+
+@route("GET", "/profiles/v2/{username}/users/{internalUsername}")
+async def internal_user(ctx: Context, *, username: str, internalUsername: str) -> Result:
+    """One internal user."""
+    return _internal(ctx, username, ctx.tenant.people.internal(_owner(ctx, username), internalUsername))
+
+
+@route("POST", "/profiles/v2/{username}/users/{internalUsername}")
+@route("PUT", "/profiles/v2/{username}/users/{internalUsername}")
+async def change_internal_user(ctx: Context, *, username: str, internalUsername: str) -> Result:
+    """Change an internal user."""
+    owner, body = _owner(ctx, username), await _object(ctx)
+    if body.get("username", internalUsername) != internalUsername:
+        raise Refusal(400, f"The username {body['username']} in the body is not that of the path")
+    old = ctx.tenant.people.internal(owner, internalUsername)
+    return _internal(ctx, username, ctx.tenant.people.put_internal(owner, body, old, by=ctx.user))
+
+
+@route("DELETE", "/profiles/v2/{username}/users/{internalUsername}")
+async def delete_internal_user(ctx: Context, *, username: str, internalUsername: str) -> Result:
+    """Remove an internal user, with their credentials."""
+    ctx.tenant.people.drop_internal(_owner(ctx, username), internalUsername)
+    return None
+
+
+def _owner(ctx: Context, username: str) -> str:
+    """Whose internal users are meant; a Refusal for others than themselves and administrators."""
+    if ctx.user != username and not ctx.admin:
+        raise Refusal(403, f"User does not have permission to see the internal users of {username}")
+    ctx.tenant.people.profile(username)
+    return username
+
+
+async def _object(ctx: Context) -> Record:
+    body = await body_of(ctx.request)
+    if not isinstance(body, dict):
+        raise Refusal(400, "Invalid JSON found. An internal user is described by an object")
+    return body
+
+
+def _internal(ctx: Context, owner: str, record: Record) -> Record:
+    links = {
+        "self": ctx.link(f"/profiles/v2/{owner}/users/{record['username']}"),
+        "profile": ctx.link(f"/profiles/v2/{owner}"),
+    }
+    return {**record, "_links": links}
