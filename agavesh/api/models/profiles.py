@@ -36,3 +36,16 @@ class Profile(Record, kw_only=True):
     def name(self) -> str:
         """The full name in whichever spelling it came."""
         return self.fullName or self.full_name or ""
+
+
+class ProfileRequest(Record, kw_only=True):
+    """A user to be added or changed. Of a change, what is left out stays."""
+
+    username: str | None = None  # required of a new one
+    email: str | None = None  # required of a new one
+    password: str | None = None  # required of a new one
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    mobile_phone: str | None = None
+    admin: bool | None = None  # the embedded tenant's: whether they administer it

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from agavesh.tenant import people, search
+from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Result, route
 from agavesh.tenant.refusal import Refusal
 
@@ -155,7 +156,7 @@ def _owner(ctx: Context, username: str) -> str:
 
 
 async def _object(ctx: Context) -> Record:
-    body = await body_of(ctx.request)
+    body = await body_of(ctx.request, ctx.tenant.bounds)
     if not isinstance(body, dict):
         raise Refusal(400, "Invalid JSON found. An internal user is described by an object")
     return body
