@@ -46,7 +46,6 @@ IDLE: Final = 4 * 3600  # seconds without a request or a job after which the ten
 class _User(msgspec.Struct):
     username: str
     password: str
-    admin: bool = False
 
 
 class _Client(msgspec.Struct):

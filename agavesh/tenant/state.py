@@ -21,6 +21,8 @@ from agavesh.tenant.files.listing import Listings
 from agavesh.tenant.files.places import Files
 from agavesh.tenant.files.staging import Staging
 from agavesh.tenant.jobs.life import Jobs
+from agavesh.tenant.notifications import subscriptions
+from agavesh.tenant.notifications.life import Notifications
 from agavesh.tenant.people import People
 from agavesh.tenant.store import Damaged, Store
 from agavesh.tenant.vault import Vault, key_folder
@@ -57,7 +59,7 @@ class Tenant:
         self.url = ""  # known when it listens
         self.nursery = nursery
         self.confinement = confinement or Confinement.here(root)
-        self.store = Store(root / "tenant.db", changes.TABLES)
+        self.store = Store(root / "tenant.db", subscriptions.TABLES, changes.TABLES)
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
         self.control = control
@@ -65,6 +67,7 @@ class Tenant:
         self.bounds = bounds or Bounds()
         self.files = Files(self)
         self.jobs = Jobs(self)
+        self.notifications = Notifications(self)
         self.awake: set[str] = set()
         self.busy = self.served = 0  # requests under way, and all that ever came
         self.listings = Listings()

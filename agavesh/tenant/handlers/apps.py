@@ -11,7 +11,7 @@ from typing import Any
 from agavesh.tenant.apps import bundles
 from agavesh.tenant.apps.records import app_of, check_system, erase, register, rights, write
 from agavesh.tenant.apps.spec import application
-from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.jobs.places import incoming, place_on
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.refusal import Refusal
@@ -53,6 +53,15 @@ def _full(ctx: Context, app: Mapping[str, Any]) -> Record:
         "permissions": ctx.link(f"{path}/pems"),
     }
     return {**told, "_links": links}
+
+
+@described("005", "app")
+def told(ctx: Context, uuid: str) -> Record | None:
+    """An app as those are told who subscribed to it; a removed one too."""
+    app = next((app for app in ctx.store.all("app") if app["uuid"] == uuid), None)
+    if app is not None and Pem.READ & ~rights(ctx, app):
+        raise Refusal(403, "Permission denied. You do not have permission to view this application")
+    return _full(ctx, app) if app is not None else None
 
 
 def _summary(record: Record) -> Record:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import trio
 
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.files import actions, uploads
 from agavesh.tenant.files.actions import act, logical, look
 from agavesh.tenant.files.disk import name_of
@@ -277,6 +278,30 @@ async def getHistoryOnDefaultSystem(ctx: Context, *, filePath: str, limit: int, 
 
 async def getHistory(ctx: Context, *, systemId: str, filePath: str, limit: int, offset: int) -> Result:
     return history(ctx, _place(ctx, systemId, filePath))[offset : offset + limit]
+
+
+@described("002", "file")
+def told(ctx: Context, uuid: str) -> Record | None:
+    """A path as those are told who subscribed to it: its LogicalFile, and what a listing tells besides."""
+    rows = ctx.store.sql("select system, path from files where uuid = ?", uuid)
+    if not rows:
+        return None
+    place = _place(ctx, *rows[0])
+    ctx.tenant.files.require(place, ctx.user, Pem.READ, "view")
+    staged = ctx.store.sql(
+        "select status, more from events where uuid = ? and status like 'STAGING%' order by number desc limit 1", uuid
+    )
+    status, more = staged[0] if staged else ("STAGING_COMPLETED", None)
+    source = msgspec.json.decode(more)["progress"]["source"] if more else None
+    found = place.disk.stat(place.path)
+    folder = found is not None and stat.S_ISDIR(found.st_mode)
+    return {
+        **logical(ctx, place, uuid, status, source),
+        "length": found.st_size if found else 0,
+        "mimeType": "text/directory" if folder else mime_of(name_of(place.path)),
+        "type": "dir" if folder else "file",
+        "permissions": pem_word(ctx.tenant.files.rights(place, ctx.user)),
+    }
 
 
 # shared --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from typing import Any
 
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.files.disk import name_of
 from agavesh.tenant.files.downloads import download, mime_of
 from agavesh.tenant.files.listing import shown
@@ -92,6 +92,12 @@ def _full(ctx: Context, job: Mapping[str, Any]) -> Record:
     if job["archive"]:
         links["archiveSystem"] = ctx.link(f"/systems/v2/{job['archiveSystem']}")
     return {**told, "visible": job["_visible"], "_links": links}
+
+
+@described("007", "job")
+def told(ctx: Context, uuid: str) -> Record | None:
+    """A job as those are told who subscribed to it; a hidden one too."""
+    return _full(ctx, _job(ctx, uuid, Pem.READ, hidden=True)) if ctx.store.get("job", uuid) else None
 
 
 def _page(ctx: Context, asked: Mapping[str, str] | None = None) -> Records:

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from agavesh.tenant import search
-from agavesh.tenant.context import Answer, Context, Record, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Result, described, route
 from agavesh.tenant.files.places import ROLES
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.refusal import Refusal
@@ -46,6 +46,15 @@ def _visible(ctx: Context) -> Iterable[Record]:
     for system in ctx.store.all("system"):
         if (system["available"] or all_too) and ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
             yield full(ctx, system)
+
+
+@described("006", "system")
+def told(ctx: Context, uuid: str) -> Record | None:
+    """A system as those are told who subscribed to it; a disabled one too."""
+    system = next((system for system in ctx.store.all("system") if system["uuid"] == uuid), None)
+    if system is not None and not ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
+        raise Refusal(403, f"User does not have permission to view the system {system['id']}")
+    return full(ctx, system) if system is not None else None
 
 
 def _summary(system: Record) -> Record:

@@ -1,0 +1,296 @@
+"""From an event to its subscribers: heard in the transaction that records it, delivered by tasks of the tenant.
+
+What is heard becomes a row for each subscriber before anybody answers, and the row goes when the delivery is over: a
+tenant that was killed anywhere goes on at its next start, and a hook may hear a delivery twice, but never not at all.
+
+A subscription that is not persistent hears one event: it stops hearing in the same transaction. Who deletes one ends a
+delivery that is under way, too. Events are told in their order, one after the other; one that waits for its next try
+lets later ones pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import msgspec
+import trio
+
+from agavesh.tenant.jobs.life import FINAL
+from agavesh.tenant.notifications import mail, post
+from agavesh.tenant.notifications.macros import expanded, values
+from agavesh.tenant.notifications.policy import wait
+from agavesh.tenant.notifications.post import Outcome
+from agavesh.tenant.notifications.resources import NOTIFICATION, find, type_of
+from agavesh.tenant.notifications.schedule import Schedule
+from agavesh.tenant.notifications.spec import STATUSES, mail_address, web_host
+from agavesh.tenant.notifications.subscriptions import Delivery, Message, Subscriptions
+from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.store import Event, Record, Unwritable, patiently
+from agavesh.tenant.words import date, new_uuid
+
+if TYPE_CHECKING:
+    from agavesh.tenant.state import Tenant
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 10_000  # deliveries of one subscription: one that does not keep up with so many hears no more
+LOOK = 60.0  # seconds after which the clock is looked at again: it may have been set
+SOON = 60.0  # seconds: for a delivery that is due by then an idle tenant stays
+SLACK = "hooks.slack.com"  # wants a text, and refuses all else
+
+
+class Notifications:
+    """The subscriptions of a tenant, and what is on its way to them."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.kept = Subscriptions(tenant.store)
+        self._schedule = Schedule()
+        self._under_way: dict[str, trio.CancelScope] = {}  # by subscription
+        self._wake = trio.Event()
+        tenant.store.heard = self.heard
+
+    # subscriptions ---------------------------------------------------------------------------------------------------
+
+    def subscribe(self, uuid: str, owner: str, wanted: Sequence[Mapping[str, Any]]) -> list[Record]:
+        """Make subscriptions to the events of a thing that the owner has just made; `wanted` is as `spec` reads it.
+
+        Call it in the transaction that makes the thing, before the first event that they are to hear of.
+        """
+        return [self.add({**fields, "associatedUuid": uuid}, owner) for fields in wanted]
+
+    def add(self, fields: Mapping[str, Any], owner: str) -> Record:
+        """A new subscription."""
+        now = date(time.time())
+        record = {
+            "id": new_uuid(NOTIFICATION), "owner": owner, "url": fields["url"],
+            "associatedUuid": fields["associatedUuid"], "event": fields["event"], "responseCode": None, "attempts": 0,
+            "lastSent": None, "success": False, "persistent": fields["persistent"], "status": fields["status"],
+            "lastUpdated": now, "created": now, "policy": fields["policy"],
+            "_about": self._about(fields["associatedUuid"], owner),
+        }  # fmt: skip
+        with self._tenant.store.together():
+            self.kept.put(record, hearing=record["status"] == "ACTIVE")
+            self._tenant.store.event(record["id"], "CREATED", "Notification was created", by=owner)
+        return record
+
+    def _about(self, uuid: str, user: str) -> dict[str, str]:
+        """The kind of a resource, and its path: what a subscription links to."""
+        try:
+            found = find(self._tenant, uuid, user)
+        except Refusal:
+            found = None
+        if found is None:
+            return {}
+        href: str = found.record["_links"]["self"]["href"]
+        return {found.kind: unquote(href.removeprefix(self._tenant.url))}
+
+    def change(self, old: Record, fields: Mapping[str, Any], by: str) -> Record:
+        """Change what a subscription asks for. Refusal 412 if it has heard its one event."""
+        if self.fired(old):
+            raise Refusal(412, f"Notification {old['id']} has fired and cannot be updated; subscribe anew.")
+        record = {**old, **fields, "lastUpdated": date(time.time())}
+        if record["associatedUuid"] != old["associatedUuid"]:
+            record["_about"] = self._about(record["associatedUuid"], old["owner"])
+        if record["status"] not in STATUSES:
+            record["status"] = "ACTIVE"  # it had ended because too much waited for it
+        was, now = old["status"] != "INACTIVE", record["status"] != "INACTIVE"
+        with self._tenant.store.together():
+            self.kept.put(record, hearing=now and (record["persistent"] or not self.kept.waiting(old["id"])))
+            self._tenant.store.event(record["id"], "UPDATED", "Notification was updated", by=by)
+            if was != now:
+                word = "ENABLED" if now else "DISABLED"
+                self._tenant.store.event(record["id"], word, f"Notification was {word.lower()}", by=by)
+        if now and (first := self.kept.first(record["id"])) is not None:
+            self._expect(record, first.due)
+        return record
+
+    def fired(self, record: Record) -> bool:
+        """Whether a subscription that hears one event has heard it, delivered or not."""
+        if record["persistent"]:
+            return False
+        return record["status"] in ("COMPLETE", "FAILED") or bool(self.kept.waiting(record["id"]))
+
+    def drop(self, record: Record, by: str) -> None:
+        """End a subscription: nothing is delivered after this."""
+        with self._tenant.store.together():
+            self._tenant.store.event(record["id"], "DELETED", "Notification was deleted", by=by)
+            self.kept.drop(record["id"])
+            self._tenant.store.forget(record["id"])
+        self._schedule.drop(record["id"])
+        if (scope := self._under_way.get(record["id"])) is not None:
+            scope.cancel()
+
+    # events ----------------------------------------------------------------------------------------------------------
+
+    def heard(self, event: Event) -> None:
+        """An event is being recorded: what is to be told of it is written down in the same transaction."""
+        # what happens to subscriptions only those hear of who named one: a tale of every delivery would have no end
+        everything = type_of(event.uuid) != NOTIFICATION
+        for record in self.kept.hearing(event.uuid, event.status, everything=everything):
+            if (message := self._message(record, event)) is not None:
+                self._queue(record, message)
+        if event.status in FINAL and type_of(event.uuid) == "007":
+            self._over(event.uuid)
+
+    def _message(self, record: Record, event: Event) -> Message | None:
+        """What a subscriber is told of an event; None for who may not know any more."""
+        try:
+            found = find(self._tenant, event.uuid, record["owner"])
+        except Refusal:
+            return None
+        except Unwritable:
+            raise
+        except Exception:  # the edge: that it cannot be told is no reason to undo what happened
+            log.exception("what %s stands for cannot be told", event.uuid)
+            found = None
+        kind, told = (found.kind, found.record) if found is not None else ("resource", {"uuid": event.uuid})
+        return Message(kind=kind, uuid=event.uuid, event=event.status, record=told, told=event.told)
+
+    def _queue(self, record: Record, message: Message) -> None:
+        store, now = self._tenant.store, time.time()
+        if self.kept.waiting(record["id"]) >= MOST_WAITING:
+            log.warning("notification %s ends: %d deliveries wait for it", record["id"], MOST_WAITING)
+            self.kept.put({**record, "status": "FAILED", "lastUpdated": date(now)}, hearing=False)
+            store.event(record["id"], "FAILURE", f"More than {MOST_WAITING} deliveries wait", by=record["owner"])
+            return
+        self.kept.queue(new_uuid("042"), record["id"], message, now)
+        if not record["persistent"]:
+            self.kept.put(record, hearing=False)
+        self._expect(record, now)
+
+    def _over(self, job_id: str) -> None:
+        """A job has ended: who waited, once, for one of its other ends waits for nothing any more."""
+        for record in self.kept.on(job_id):
+            if not record["persistent"] and record["event"].upper() in FINAL:
+                self.kept.put({**record, "status": "COMPLETE", "lastUpdated": date(time.time())}, hearing=False)
+
+    def _expect(self, record: Record, when: float) -> None:
+        self._schedule.add(record["id"], web_host(record["url"]) or "mail", when)
+        self._wake.set()
+
+    # deliveries ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver, for as long as the tenant lives."""
+        for subscription, due in self.kept.due():
+            if (record := self.kept.get(subscription)) is not None:
+                self._expect(record, due)
+        async with post.client() as http, trio.open_nursery() as nursery:
+            while True:
+                self._wake = wake = trio.Event()
+                while (following := self._schedule.take(time.time())) is not None:
+                    nursery.start_soon(self._turn, following, http)
+                left = max(self._schedule.next() - time.time(), 0)
+                self._keep_awake(left)
+                with trio.move_on_after(min(left, LOOK)):
+                    await wake.wait()
+
+    def _keep_awake(self, left: float) -> None:
+        if self._schedule.idle and left > SOON:
+            self._tenant.awake.discard("notifications")
+        else:
+            self._tenant.awake.add("notifications")
+
+    async def _turn(self, subscription: str, http: httpx.AsyncClient) -> None:
+        """One attempt of the first delivery that waits for a subscription."""
+        again: float | None = None
+        try:
+            with trio.CancelScope() as scope:
+                self._under_way[subscription] = scope
+                await self._attempt(subscription, http)
+            record, following = self.kept.get(subscription), self.kept.first(subscription)
+            if record is not None and following is not None and record["status"] != "INACTIVE":
+                again = following.due
+        except Exception:  # the edge: one subscription in trouble, the others go on
+            log.exception("notification %s is left for a while", subscription)
+            again = time.time() + LOOK
+        finally:  # no await since we looked: an event that was heard meanwhile was left to us
+            self._under_way.pop(subscription, None)
+            self._schedule.done(subscription, again)
+            self._wake.set()
+
+    async def _attempt(self, subscription: str, http: httpx.AsyncClient) -> None:
+        record, delivery = self.kept.get(subscription), self.kept.first(subscription)
+        if record is None or delivery is None or record["status"] == "INACTIVE":
+            return
+        began = time.time()
+        outcome = await self._sent(record, delivery, http)
+
+        async def noted() -> None:
+            self._note(subscription, delivery, outcome, began)
+
+        await patiently(noted)
+
+    async def _sent(self, record: Record, delivery: Delivery, http: httpx.AsyncClient) -> Outcome:
+        """Bring a delivery to where the subscription wants it."""
+        message = delivery.message
+        if address := mail_address(record["url"]):
+            content = mail.message(
+                address, kind=message.kind, event=message.event, delivery=delivery.id, happened=delivery.happened,
+                record=message.record,
+            )  # fmt: skip
+            try:
+                await trio.to_thread.run_sync(mail.deliver, self._tenant.root / "mail", delivery.id, content)
+            except OSError as problem:
+                return Outcome(None, f"The message could not be written: {problem.strerror}")
+            return Outcome(200, "")
+        url = expanded(record["url"], _values(message))
+        return await post.post(http, url, _body(url, message), delivery=delivery.id, subscription=record["id"])
+
+    def _note(self, subscription: str, delivery: Delivery, outcome: Outcome, began: float) -> None:
+        """Write down how an attempt went, and what becomes of the delivery and of its subscription."""
+        store, now = self._tenant.store, time.time()
+        with store.together():
+            if (record := self.kept.get(subscription)) is None:
+                return
+            record |= {
+                "attempts": record["attempts"] + 1, "lastSent": date(now), "responseCode": outcome.code,
+                "success": outcome.success, "lastUpdated": date(now),
+            }  # fmt: skip
+            said = f"{delivery.message.event}: {outcome.code or outcome.message}"
+            again = None if outcome.success else wait(record["policy"], delivery.tries + 1)
+            if again is not None:
+                # without a wait it keeps its place before what happened later
+                self.kept.postpone(delivery, now + again if again else delivery.due)
+                store.event(subscription, "RETRY_ERROR" if delivery.tries else "SEND_ERROR", said, by=record["owner"])
+                self.kept.put(record, hearing=self.kept.is_hearing(subscription))
+                return
+            failure = None
+            if not outcome.success and record["policy"]["saveOnFailure"]:
+                failure = _failure(record, delivery, outcome, began, now)
+            self.kept.end(delivery, failure)
+            if not record["persistent"]:
+                record["status"] = "COMPLETE" if outcome.success else "FAILED"
+                self.kept.end_all(subscription)
+            self.kept.put(record, hearing=record["persistent"] and self.kept.is_hearing(subscription))
+            store.event(subscription, "SUCCESS" if outcome.success else "FAILURE", said, by=record["owner"])
+        if not outcome.success:
+            log.info("notification %s: delivery given up after %d attempts", subscription, delivery.tries + 1)
+
+
+def _values(message: Message) -> dict[str, str]:
+    return values(message.kind, message.record, event=message.event, uuid=message.uuid, told=message.told)
+
+
+def _body(url: str, message: Message) -> bytes:
+    """What is posted: the record; of an event of a job's own what the job sent."""
+    about = message.event.startswith(("PERMISSION", "ROLE"))
+    content = message.record if message.told is None or about else message.told
+    if urlsplit(url).hostname == SLACK:
+        name = content.get("name") or message.uuid
+        content = {"text": f"{message.kind} {name}: {message.event}"}
+    return msgspec.json.encode(content)
+
+
+def _failure(record: Record, delivery: Delivery, outcome: Outcome, began: float, ended: float) -> Record:
+    return {
+        "id": delivery.id, "url": expanded(record["url"], _values(delivery.message)), "event": delivery.message.event,
+        "associatedUuid": delivery.message.uuid, "startTime": date(began), "endTime": date(ended),
+        "response": {"code": outcome.code, "message": outcome.message},
+    }  # fmt: skip

@@ -1,0 +1,69 @@
+"""HTTP POST to a hook: one client for all of them, which keeps nothing from one to the next.
+
+Certificates are checked, redirects are not followed (a login in the URL, or what was told, would go where nobody sent
+it), cookies are not kept, and every wait has its end.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+import trio
+
+from agavesh import __version__
+from agavesh.tenant.notifications.schedule import WIDTH
+
+PATIENCE = httpx.Timeout(10, connect=20)  # seconds of silence, and for a connection, as on the platform
+LONGEST = 60.0  # seconds for an answer that drips
+ENOUGH = 2048  # bytes of an answer that are kept of a failure
+
+Client = AbstractAsyncContextManager[httpx.AsyncClient]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt went: the status that was answered, None without an answer, and what was said."""
+
+    code: int | None
+    message: str
+
+    @property
+    def success(self) -> bool:
+        return self.code is not None and 200 <= self.code < 300
+
+
+def client() -> Client:
+    """The client of all hooks. This machine is reached without a proxy."""
+    return httpx.AsyncClient(
+        timeout=PATIENCE,
+        follow_redirects=False,
+        headers={"User-Agent": f"Agave-Hookbot/{__version__}"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        limits=httpx.Limits(max_connections=WIDTH + 1, max_keepalive_connections=16),
+        mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
+    )
+
+
+async def post(http: httpx.AsyncClient, url: str, body: bytes, *, delivery: str, subscription: str) -> Outcome:
+    """Tell a hook. It never raises for what the other side does."""
+    headers = {
+        "Content-Type": "application/json", "X-Agave-Delivery": delivery, "X-Agave-Notification": subscription,
+    }  # fmt: skip
+    code, said = None, bytearray()
+    try:
+        with trio.fail_after(LONGEST):
+            async with http.stream("POST", url, content=body, headers=headers) as answer:
+                code = answer.status_code
+                async for piece in answer.aiter_bytes(ENOUGH):
+                    said += piece
+                    if len(said) >= ENOUGH:
+                        break
+    except trio.TooSlowError:
+        return Outcome(code, f"No whole answer in {LONGEST:.0f} s")
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, ValueError) as problem:
+        # an answer whose status came is an answer, whatever becomes of its body
+        return Outcome(code, f"{type(problem).__name__}: {problem}".rstrip(": "))
+    return Outcome(code, said[:ENOUGH].decode(errors="replace"))
