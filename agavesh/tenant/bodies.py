@@ -90,7 +90,8 @@ async def _parts(request: Request, content: bytes, bounds: Bounds) -> Any:
         yield content
 
     try:
-        form = await MultiPartParser(request.headers, once(), max_part_size=bounds.body).parse()
+        async with contextlib.aclosing(once()) as pieces:
+            form = await MultiPartParser(request.headers, pieces, max_part_size=bounds.body).parse()
     except (MultiPartException, KeyError, ValueError) as problem:
         raise Refusal(400, f"Malformed multipart request: {getattr(problem, 'message', problem)}") from None
     try:

@@ -32,7 +32,7 @@ class Incoming:
             return await self._receive()
         began = trio.current_time()
         patience = self._bounds.pause + self._size / self._bounds.slowest - self._waited
-        with trio.move_on_after(min(patience, self._bounds.pause)):
+        with trio.move_on_after(max(min(patience, self._bounds.pause), 0)):
             message = await self._receive()
             self._waited += trio.current_time() - began
             self._size += len(message.get("body", b""))
