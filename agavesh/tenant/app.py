@@ -201,7 +201,10 @@ class App:
         if endpoint.has_body:
             arguments["body"] = await body_of(request, self.tenant.bounds)
         with storage_trouble():
-            return rendered(await endpoint.handler(ctx, **arguments), query, ctx.service)
+            result = await endpoint.handler(ctx, **arguments)
+            if request.method not in ("GET", "HEAD"):
+                await self.tenant.store.flushed()  # what is answered is on the disk, should the machine go down
+            return rendered(result, query, ctx.service)
 
     async def _sign_in(self, how: str, ctx: Context) -> Response | None:
         """Who is calling; a fault of the gateway if that is not to be known."""
