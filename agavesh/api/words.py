@@ -35,6 +35,7 @@ TreePath = Annotated[str, Word("path in the tree, or a URI", lists="tree")]
 LocalPath = Annotated[str, Word("path on this machine", lists="local")]
 
 ActorId = Annotated[str, Word("id or alias of an actor")]
+ActorAliasName = Annotated[str, Word("another name for an actor")]
 WorkerId = Annotated[str, Word("id of a worker of the actor")]
 NonceId = Annotated[str, Word("id of a nonce of the actor")]
 ExecutionId = Annotated[str, Word("id of an execution of the actor")]

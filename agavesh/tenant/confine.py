@@ -26,6 +26,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 log = logging.getLogger(__name__)
 
@@ -70,18 +71,21 @@ class Confinement:
         *,
         work: Path,
         readable: Iterable[Path] = (),
+        placed: Mapping[str, Path] = MappingProxyType({}),
         network: bool = True,
         memory: int | None = None,
     ) -> list[str]:
         """`argv` as a child is to be started, with the work folder as its own.
 
-        `argv[0]` is a path. `readable` are files and folders that this child may read. `memory` (bytes) is the most
+        `argv[0]` is a path. `readable` are files and folders that this child may read, `placed` pipes and
+        sockets that it finds at other paths, if it is confined. `memory` (bytes) is the most
         that each of its processes may have in private memory; as much as the machine has, if it is None.
         """
         if self.bwrap is None:
             return [*_limited(memory), *argv]
         shared = [*self.readable, *_of_python(), *readable]
         inside = [self.bwrap, *_machine(), *_hidden(self.root), *_bound(shared), "--bind", str(work), str(work)]
+        inside += [word for path, source in placed.items() for word in ("--bind", str(source), path)]
         options = ["--remount-ro", "/", "--chdir", str(work), *_apart(), *([] if network else ["--unshare-net"])]
         return [*_limited(memory), *inside, *options, "--", *argv]
 

@@ -11,6 +11,8 @@ import msgspec
 import trio
 
 from agavesh.tenant.access import AccessLog
+from agavesh.tenant.actors import queue
+from agavesh.tenant.actors.workers import Actors
 from agavesh.tenant.auth import LIFETIME, Auth
 from agavesh.tenant.bounds import Bounds
 from agavesh.tenant.confine import Confinement
@@ -59,7 +61,7 @@ class Tenant:
         self.url = ""  # known when it listens
         self.nursery = nursery
         self.confinement = confinement or Confinement.here(root)
-        self.store = Store(root / "tenant.db", subscriptions.TABLES, changes.TABLES)
+        self.store = Store(root / "tenant.db", subscriptions.TABLES, changes.TABLES, queue.TABLES)
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
         self.control = control
@@ -68,6 +70,7 @@ class Tenant:
         self.files = Files(self)
         self.jobs = Jobs(self)
         self.notifications = Notifications(self)
+        self.actors = Actors(self)
         self.awake: set[str] = set()
         self.busy = self.served = 0  # requests under way, and all that ever came
         self.listings = Listings()

@@ -196,3 +196,18 @@ class ExecutionLogs(Record, kw_only=True):
     """What an execution wrote."""
 
     logs: str | None = None
+
+
+class ActorAlias(Record, kw_only=True):
+    """Another name for an actor: it may stand for the id in every call."""
+
+    alias: str
+    actorId: str | None = None
+    owner: str | None = None
+
+
+class AddAliasRequest(Record, kw_only=True):
+    """An alias to be made."""
+
+    alias: str
+    actorId: str

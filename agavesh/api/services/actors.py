@@ -6,12 +6,14 @@ from typing import Any, Unpack
 
 from agavesh.api.models.actors import (
     Actor,
+    ActorAlias,
     ActorMessageRequestResult,
     ActorMessages,
     ActorNonce,
     ActorRequest,
     ActorState,
     ActorWorker,
+    AddAliasRequest,
     AddNonceRequest,
     AddWorkersRequest,
     Execution,
@@ -22,7 +24,7 @@ from agavesh.api.models.actors import (
 )
 from agavesh.api.operation import Download, More, Service, operation
 from agavesh.api.record import Page
-from agavesh.api.words import ActorId, Environment, ExecutionId, Limit, NonceId, Offset, WorkerId
+from agavesh.api.words import ActorAliasName, ActorId, Environment, ExecutionId, Limit, NonceId, Offset, WorkerId
 
 
 class Actors(Service):
@@ -77,6 +79,11 @@ class Actors(Service):
         self, *, actorId: ActorId, message: bytes, environment: Environment | None = None, **more: Unpack[More]
     ) -> ActorMessageRequestResult:
         """Send a binary message, creating an execution."""
+        ...
+
+    @operation("DELETE", "/actors/v2/{actorId}/messages", documented=False)
+    async def deleteMessages(self, *, actorId: ActorId, **more: Unpack[More]) -> None:
+        """Empty the mailbox."""
         ...
 
     @operation("GET", "/actors/v2/{actorId}/state")
@@ -167,4 +174,24 @@ class Actors(Service):
         self, *, actorId: ActorId, executionId: ExecutionId, **more: Unpack[More]
     ) -> ExecutionLogs:
         """Fetch the log text of an execution."""
+        ...
+
+    @operation("GET", "/actors/v2/aliases", documented=False)
+    async def listAliases(self, **more: Unpack[More]) -> Page[ActorAlias]:
+        """List aliases visible to the caller."""
+        ...
+
+    @operation("POST", "/actors/v2/aliases", documented=False)
+    async def addAlias(self, *, body: AddAliasRequest | dict[str, Any], **more: Unpack[More]) -> ActorAlias:
+        """Create an alias of an actor."""
+        ...
+
+    @operation("GET", "/actors/v2/aliases/{alias}", documented=False)
+    async def getAlias(self, *, alias: ActorAliasName, **more: Unpack[More]) -> ActorAlias:
+        """Fetch one alias."""
+        ...
+
+    @operation("DELETE", "/actors/v2/aliases/{alias}", documented=False)
+    async def deleteAlias(self, *, alias: ActorAliasName, **more: Unpack[More]) -> None:
+        """Delete one alias."""
         ...
