@@ -147,6 +147,7 @@ class Store:
         """`more`: statements that make the tables of single services, where they are not there yet."""
         self._path = path
         self.heard: Callable[[Event], None] | None = None
+        self._at_end: list[Callable[[], None]] = []
         path.touch(mode=0o600)
         # the tenant's only thread for it is trio's, but tests look in from theirs when it is still
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -216,12 +217,21 @@ class Store:
         self.sql("begin immediate")
         try:
             yield
+            for do in self._at_end:
+                do()
             self.sql("commit")
         except BaseException:
             if self._db.in_transaction:  # a full disk may have ended it already
                 self._db.execute("rollback")
             self._kept.clear()
             raise
+        finally:
+            self._at_end.clear()
+
+    def at_end(self, do: Callable[[], None]) -> None:
+        """Do something more in the transaction under way, when all else is done in it: it sees what has become of
+        the disk. What it raises undoes everything."""
+        self._at_end.append(do)
 
     # records ---------------------------------------------------------------------------------------------------------
 

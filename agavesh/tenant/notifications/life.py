@@ -11,8 +11,10 @@ lets later ones pass.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,14 +22,14 @@ import httpx
 import msgspec
 import trio
 
-from agavesh.tenant.jobs.life import FINAL
+from agavesh.tenant.jobs.index import FINAL
 from agavesh.tenant.notifications import mail, post
 from agavesh.tenant.notifications.macros import expanded, values
 from agavesh.tenant.notifications.policy import wait
 from agavesh.tenant.notifications.post import Outcome
 from agavesh.tenant.notifications.resources import NOTIFICATION, find, type_of
 from agavesh.tenant.notifications.schedule import Schedule
-from agavesh.tenant.notifications.spec import STATUSES, mail_address, web_host
+from agavesh.tenant.notifications.spec import STATUSES, mail_address, several, web_host
 from agavesh.tenant.notifications.subscriptions import Delivery, Message, Subscriptions
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Event, Record, Unwritable, patiently
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 10_000  # deliveries of one subscription: one that does not keep up with so many hears no more
 LOOK = 60.0  # seconds after which the clock is looked at again: it may have been set
 SOON = 60.0  # seconds: for a delivery that is due by then an idle tenant stays
+OF_BYTES = ("length", "type", "mimeType", "nativeFormat", "lastModified")  # fields of a file
 SLACK = "hooks.slack.com"  # wants a text, and refuses all else
 
 
@@ -57,22 +60,23 @@ class Notifications:
 
     # subscriptions ---------------------------------------------------------------------------------------------------
 
-    def subscribe(self, uuid: str, owner: str, wanted: Sequence[Mapping[str, Any]]) -> list[Record]:
-        """Make subscriptions to the events of a thing that the owner has just made; `wanted` is as `spec` reads it.
+    def subscribe(self, uuid: str, owner: str, wanted: Sequence[Mapping[str, Any]]) -> None:
+        """Make subscriptions to the events of a thing that the owner makes; `wanted` is of `wanted` below.
 
         Call it in the transaction that makes the thing, before the first event that they are to hear of.
         """
-        return [self.add({**fields, "associatedUuid": uuid}, owner) for fields in wanted]
+        for fields in wanted:
+            self.add({**fields, "associatedUuid": uuid}, owner)
 
     def add(self, fields: Mapping[str, Any], owner: str) -> Record:
         """A new subscription."""
         now = date(time.time())
         record = {
-            "id": new_uuid(NOTIFICATION), "owner": owner, "url": fields["url"],
+            "id": fields.get("id") or new_uuid(NOTIFICATION), "owner": owner, "url": fields["url"],
             "associatedUuid": fields["associatedUuid"], "event": fields["event"], "responseCode": None, "attempts": 0,
             "lastSent": None, "success": False, "persistent": fields["persistent"], "status": fields["status"],
             "lastUpdated": now, "created": now, "policy": fields["policy"],
-            "_about": self._about(fields["associatedUuid"], owner),
+            "_about": self._about(fields["associatedUuid"], owner), "_group": fields.get("_group"),
         }  # fmt: skip
         with self._tenant.store.together():
             self.kept.put(record, hearing=record["status"] == "ACTIVE")
@@ -133,15 +137,15 @@ class Notifications:
         # what happens to subscriptions only those hear of who named one: a tale of every delivery would have no end
         everything = type_of(event.uuid) != NOTIFICATION
         for record in self.kept.hearing(event.uuid, event.status, everything=everything):
-            if (message := self._message(record, event)) is not None:
-                self._queue(record, message)
+            if (message := self._message(record["owner"], event)) is not None:
+                self._queue(record, message, event)
         if event.status in FINAL and type_of(event.uuid) == "007":
             self._over(event.uuid)
 
-    def _message(self, record: Record, event: Event) -> Message | None:
+    def _message(self, user: str, event: Event) -> Message | None:
         """What a subscriber is told of an event; None for who may not know any more."""
         try:
-            found = find(self._tenant, event.uuid, record["owner"])
+            found = find(self._tenant, event.uuid, user)
         except Refusal:
             return None
         except Unwritable:
@@ -152,17 +156,35 @@ class Notifications:
         kind, told = (found.kind, found.record) if found is not None else ("resource", {"uuid": event.uuid})
         return Message(kind=kind, uuid=event.uuid, event=event.status, record=told, told=event.told)
 
-    def _queue(self, record: Record, message: Message) -> None:
+    def _queue(self, record: Record, message: Message, event: Event) -> None:
         store, now = self._tenant.store, time.time()
         if self.kept.waiting(record["id"]) >= MOST_WAITING:
             log.warning("notification %s ends: %d deliveries wait for it", record["id"], MOST_WAITING)
             self.kept.put({**record, "status": "FAILED", "lastUpdated": date(now)}, hearing=False)
             store.event(record["id"], "FAILURE", f"More than {MOST_WAITING} deliveries wait", by=record["owner"])
             return
-        self.kept.queue(new_uuid("042"), record["id"], message, now)
+        delivery = new_uuid("042")
+        self.kept.queue(delivery, record["id"], message, now)
+        if message.kind == "file":
+            store.at_end(partial(self._look_again, delivery, record["owner"], message, event))
         if not record["persistent"]:
             self.kept.put(record, hearing=False)
+            self._end_others(record)
         self._expect(record, now)
+
+    def _look_again(self, delivery: str, user: str, message: Message, event: Event) -> None:
+        """Files are put in place last of all: what was told of their bytes is told as it is then."""
+        later = self._message(user, event)
+        if later is not None and later.kind == message.kind:
+            fresh = {name: later.record[name] for name in OF_BYTES}
+            self.kept.reword(delivery, msgspec.structs.replace(message, record=message.record | fresh))
+
+    def _end_others(self, record: Record) -> None:
+        """One of several that were asked for as one has fired: the others wait for nothing any more."""
+        if (group := record.get("_group")) is not None:
+            for other in self.kept.on(record["associatedUuid"]):
+                if other.get("_group") == group and other["id"] != record["id"]:
+                    self.kept.put({**other, "status": "COMPLETE", "lastUpdated": date(time.time())}, hearing=False)
 
     def _over(self, job_id: str) -> None:
         """A job has ended: who waited, once, for one of its other ends waits for nothing any more."""
@@ -272,6 +294,15 @@ class Notifications:
             store.event(subscription, "SUCCESS" if outcome.success else "FAILURE", said, by=record["owner"])
         if not outcome.success:
             log.info("notification %s: delivery given up after %d attempts", subscription, delivery.tries + 1)
+
+
+def wanted(given: Any, field: str, *events: str) -> list[dict[str, Any]]:
+    """The subscriptions that another service's request asks for in a field, each with the id that it will have.
+
+    `events` are what a single address is told of: the first of them, once. Refusal 400 that names the field.
+    """
+    group = secrets.token_hex(8) if isinstance(given, str) and len(events) > 1 else None
+    return [{**fields, "id": new_uuid(NOTIFICATION), "_group": group} for fields in several(given, field, *events)]
 
 
 def _values(message: Message) -> dict[str, str]:

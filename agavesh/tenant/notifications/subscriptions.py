@@ -131,6 +131,10 @@ class Subscriptions:
         id, subscription, happened, message, tries, due = rows[0]
         return Delivery(id, subscription, happened, msgspec.json.decode(message, type=Message), tries, due)
 
+    def reword(self, delivery: str, message: Message) -> None:
+        """It tells something else."""
+        self._store.sql("update deliveries set message = ? where id = ?", msgspec.json.encode(message), delivery)
+
     def postpone(self, delivery: Delivery, due: float) -> None:
         """It failed, and is to be tried again."""
         self._store.sql("update deliveries set tries = tries + 1, due = ? where id = ?", due, delivery.id)
