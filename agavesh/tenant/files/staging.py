@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,21 +62,23 @@ class Staging:
         """A name for bytes on their way."""
         return self._tenant.staging / secrets.token_hex(8)
 
-    async def take(self, place: Place, user: str, temporary: Path, source: str) -> tuple[str, str]:
+    async def take(
+        self, place: Place, user: str, temporary: Path, source: str, tell: Sequence[dict[str, Any]] = ()
+    ) -> tuple[str, str]:
         """Bring uploaded bytes to their place, now or later: the record's uuid and its status. `temporary` is kept, or
-        moved; on an error it is the caller's."""
+        moved; on an error it is the caller's. `tell` are subscriptions to what becomes of it."""
         size = await trio.to_thread.run_sync(sync, temporary)
         found = self._tenant.files.find(place)
         busy = found is not None and found[0] in self._queues
         if busy or size > SMALL or self._tenant.faults.staging_held:
-            return self._queue(place, Arrival(temporary, "", user, source, fetched=False)), "STAGING_QUEUED"
-        return self._settle_at_once(place, Arrival(temporary, "", user, source, fetched=False))
+            return self._queue(place, Arrival(temporary, "", user, source, fetched=False), tell), "STAGING_QUEUED"
+        return self._settle_at_once(place, Arrival(temporary, "", user, source, fetched=False), tell)
 
-    def fetch(self, place: Place, user: str, url: str) -> tuple[str, str]:
-        """Import from a URL, later: the record's uuid and its status."""
+    def fetch(self, place: Place, user: str, url: str, tell: Sequence[dict[str, Any]] = ()) -> tuple[str, str]:
+        """Import from a URL, later: the record's uuid and its status. `tell` as in `take`."""
         if urlsplit(url).scheme not in SCHEMES:
             raise Refusal(400, f"No valid URL specified: the schemes are {', '.join(SCHEMES)}")
-        return self._queue(place, Arrival(self.temporary(), "", user, url, fetched=True)), "STAGING_QUEUED"
+        return self._queue(place, Arrival(self.temporary(), "", user, url, fetched=True), tell), "STAGING_QUEUED"
 
     async def merge(self, place: Place, user: str, tree: Path, write: Callable[[], str]) -> str:
         """Move what is in a staged folder into the folder that is at a place, with what `write` writes, whose uuid is
@@ -105,39 +107,40 @@ class Staging:
             else:
                 self._start(arrival)
 
-    def _expect(self, place: Place, user: str, source: str) -> str:
+    def _expect(self, place: Place, user: str, source: str, tell: Sequence[dict[str, Any]]) -> str:
         """Write that a file is coming. Its record is new, and the user's, if there was none."""
         there = place.disk.stat(place.path)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise Refusal(400, f"A folder of the name {place.path} exists")
         uuid = self._tenant.files.record(place, user)
+        self._tenant.notifications.subscribe(uuid, user, tell)
         if there is not None:
             self._tenant.store.event(uuid, "OVERWRITTEN", "File was overwritten by an upload", by=user)
         self._tenant.store.event(uuid, "STAGING_QUEUED", f"File/folder queued for staging from {source}", by=user)
         return uuid
 
-    def _settle_at_once(self, place: Place, arrival: Arrival) -> tuple[str, str]:
+    def _settle_at_once(self, place: Place, arrival: Arrival, tell: Sequence[dict[str, Any]]) -> tuple[str, str]:
         """All that happens to a small upload, in one transaction; no await."""
         target = Path(place.disk.at(place.path))
         try:
             dress(arrival.temporary, target)
             with self._tenant.changes.renaming(arrival.temporary, target):
-                uuid = self._expect(place, arrival.user, arrival.source)
+                uuid = self._expect(place, arrival.user, arrival.source, tell)
                 self._settled(arrival._replace(uuid=uuid), arrival.temporary.stat().st_size)
         except Unwritable:
             raise
         except OSError as problem:
             with self._tenant.store.together():
-                uuid = self._expect(place, arrival.user, arrival.source)
+                uuid = self._expect(place, arrival.user, arrival.source, tell)
                 self._failed(arrival._replace(uuid=uuid), problem)
             arrival.temporary.unlink(missing_ok=True)
             return uuid, "STAGING_FAILED"
         return uuid, "STAGING_COMPLETED"
 
-    def _queue(self, place: Place, arrival: Arrival) -> str:
+    def _queue(self, place: Place, arrival: Arrival, tell: Sequence[dict[str, Any]]) -> str:
         """Write down that a file is to be brought, and have it brought. The uuid of its record."""
         with self._tenant.store.together():
-            uuid = self._expect(place, arrival.user, arrival.source)
+            uuid = self._expect(place, arrival.user, arrival.source, tell)
             self._expected(arrival := arrival._replace(uuid=uuid))
         self._start(arrival)
         return uuid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,8 @@ from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.staging import import_name
 from agavesh.tenant.files.trees import erase
+from agavesh.tenant.notifications.life import links
+from agavesh.tenant.notifications.spec import wanted
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date, pem_word, quoted
@@ -160,14 +163,14 @@ async def _take(ctx: Context, folder: Place) -> Result:
     body = await body_of(ctx.request)
     if not isinstance(body, dict) or not body.get("urlToIngest"):
         raise Refusal(500, "No valid URL specified")
-    return _fetched(ctx, folder, str(body["urlToIngest"]), body.get("fileName"))
+    return _fetched(ctx, folder, str(body["urlToIngest"]), body.get("fileName"), _listeners(body))
 
 
 async def _taken(ctx: Context, folder: Place, received: uploads.Received) -> Result:
-    wish = received.fields.get("fileName")
+    wish, tell = received.fields.get("fileName"), _listeners(received.fields)
     if received.temporary is None:
         if url := received.fields.get("urlToIngest"):
-            return _fetched(ctx, folder, url, wish)
+            return _fetched(ctx, folder, url, wish, tell)
         raise Refusal(400, "No file uploaded. Please upload a file as the part fileToUpload")
     target = _inside(folder, wish or received.file_name)
     ctx.tenant.files.require_to_write(target, ctx.user)
@@ -175,9 +178,9 @@ async def _taken(ctx: Context, folder: Place, received: uploads.Received) -> Res
         await _patched(target, received.temporary, ctx.request.headers["range"])
     host = ctx.request.client.host if ctx.request.client else "localhost"
     source = f"http://{host}/{quote(name_of(target.path))}"
-    uuid, status = await ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source)
+    uuid, status = await ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source, tell)
     received.temporary = None  # it was taken
-    return Answer(logical(ctx, target, uuid, status, source), status=202)
+    return Answer(_expected(ctx, target, uuid, status, source, tell), status=202)
 
 
 async def _patched(target: Place, temporary: Path, header: str) -> None:
@@ -199,14 +202,29 @@ def _lay_over(whole: Path, part: Path, at: int) -> None:
     base.replace(part)
 
 
-def _fetched(ctx: Context, folder: Place, url: str, wish: Any) -> Result:
+def _fetched(ctx: Context, folder: Place, url: str, wish: Any, tell: Records) -> Result:
     target = _inside(folder, str(wish or import_name(url)))
     ctx.tenant.files.require_to_write(target, ctx.user)
     if url.startswith("agave://"):
         source = ctx.tenant.files.uri(ctx.user, url)
         ctx.tenant.files.require(source, ctx.user, Pem.READ, "read")
-    uuid, status = ctx.tenant.arrivals.fetch(target, ctx.user, url)
-    return Answer(logical(ctx, target, uuid, status, url), status=202)
+    uuid, status = ctx.tenant.arrivals.fetch(target, ctx.user, url, tell)
+    return Answer(_expected(ctx, target, uuid, status, url, tell), status=202)
+
+
+def _listeners(fields: Mapping[str, Any]) -> Records:
+    """Who is to be told of an upload or an import: a single address hears once how it ended."""
+    for name in ("notifications", "callbackURL", "callbackUrl"):
+        if fields.get(name):
+            return wanted(fields[name], name, "STAGING_COMPLETED", "STAGING_FAILED")
+    return []
+
+
+def _expected(ctx: Context, target: Place, uuid: str, status: str, source: str, tell: Records) -> Record:
+    """What an upload or an import is answered with."""
+    record = logical(ctx, target, uuid, status, source)
+    record["_links"]["notification"] = links(ctx, tell)
+    return record
 
 
 def _inside(folder: Place, name: str) -> Place:

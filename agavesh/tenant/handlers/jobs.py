@@ -17,6 +17,7 @@ from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs.life import FINAL, Unstoppable
 from agavesh.tenant.jobs.places import may, output_place
 from agavesh.tenant.jobs.submission import accepted
+from agavesh.tenant.notifications.life import links
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.search import page
@@ -58,7 +59,9 @@ def _submitted(ctx: Context, body: Any, *, status: int, again: bool = False) -> 
     if not isinstance(body, dict):
         raise Refusal(400, "Invalid JSON found. A job request is an object")
     job = accepted(ctx, body, again)
-    ctx.tenant.jobs.add(job)
+    with ctx.store.together():
+        ctx.tenant.notifications.subscribe(job["id"], ctx.user, job["notifications"])
+        ctx.tenant.jobs.add(job)
     system = ctx.store.get("system", job["executionSystem"]) or {}
     more = {
         "lastModified": job["lastUpdated"],
@@ -66,7 +69,7 @@ def _submitted(ctx: Context, body: Any, *, status: int, again: bool = False) -> 
         "schedulerType": system.get("scheduler"),
     }
     record = {**_full(ctx, job), **more}
-    record["_links"]["notification"] = []
+    record["_links"]["notification"] = links(ctx, job["notifications"])
     return Answer(record, status=status)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from agavesh.tenant.apps.values import check_values, texts
 from agavesh.tenant.fields import text, wrong
 from agavesh.tenant.limits import gigabytes, run_time, seconds
+from agavesh.tenant.notifications.spec import wanted
 from agavesh.tenant.refusal import Refusal
 
 SCHEMES = ("agave", "http", "https")
@@ -157,23 +157,9 @@ def _scheme(uri: str) -> str:
 
 
 def notifications(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Who is to be told of what, as the request says it; `callbackUrl` is short for the three ends of a job."""
-    if url := asked.get("callbackUrl"):
-        _target(url, "callbackUrl")
-        return [{"url": url, "event": event, "persistent": False} for event in ("FINISHED", "FAILED", "STOPPED")]
-    given = asked.get("notifications") or []
-    if not isinstance(given, list):
-        raise wrong("notifications", "is an array of objects with url and event")
-    for number, entry in enumerate(given):
-        if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
-            raise wrong(f"notifications[{number}]", "is an object with url and event")
-        _target(entry.get("url"), f"notifications[{number}].url")
-    return list(given)
-
-
-def _target(url: Any, place: str) -> None:
-    if not isinstance(url, str) or not ("@" in url or urlsplit(url).scheme in ("http", "https")):
-        raise wrong(place, "is a URL or an e-mail address")
+    """Who is to be told of what, as the request says it; `callbackUrl` is told of the end, whichever it is."""
+    field = "callbackUrl" if asked.get("callbackUrl") else "notifications"
+    return wanted(asked.get(field), field, "FINISHED", "FAILED", "STOPPED")
 
 
 def expanded(path: str, macros: Mapping[str, str]) -> str:

@@ -11,7 +11,6 @@ lets later ones pass.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,13 +28,14 @@ from agavesh.tenant.notifications.policy import wait
 from agavesh.tenant.notifications.post import Outcome
 from agavesh.tenant.notifications.resources import NOTIFICATION, find, type_of
 from agavesh.tenant.notifications.schedule import Schedule
-from agavesh.tenant.notifications.spec import STATUSES, mail_address, several, web_host
+from agavesh.tenant.notifications.spec import STATUSES, mail_address, web_host
 from agavesh.tenant.notifications.subscriptions import Delivery, Message, Subscriptions
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Event, Record, Unwritable, patiently
 from agavesh.tenant.words import date, new_uuid
 
 if TYPE_CHECKING:
+    from agavesh.tenant.context import Context
     from agavesh.tenant.state import Tenant
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Notifications:
     # subscriptions ---------------------------------------------------------------------------------------------------
 
     def subscribe(self, uuid: str, owner: str, wanted: Sequence[Mapping[str, Any]]) -> None:
-        """Make subscriptions to the events of a thing that the owner makes; `wanted` is of `wanted` below.
+        """Make subscriptions to the events of a thing that the owner makes; `wanted` is of `spec.wanted`.
 
         Call it in the transaction that makes the thing, before the first event that they are to hear of.
         """
@@ -296,13 +296,12 @@ class Notifications:
             log.info("notification %s: delivery given up after %d attempts", subscription, delivery.tries + 1)
 
 
-def wanted(given: Any, field: str, *events: str) -> list[dict[str, Any]]:
-    """The subscriptions that another service's request asks for in a field, each with the id that it will have.
-
-    `events` are what a single address is told of: the first of them, once. Refusal 400 that names the field.
-    """
-    group = secrets.token_hex(8) if isinstance(given, str) and len(events) > 1 else None
-    return [{**fields, "id": new_uuid(NOTIFICATION), "_group": group} for fields in several(given, field, *events)]
+def links(ctx: Context, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What an answer links to of these."""
+    return [
+        {**ctx.link(f"/notifications/v2/{fields['id']}"), "rel": "notification", "title": fields["event"]}
+        for fields in wanted
+    ]
 
 
 def _values(message: Message) -> dict[str, str]:

@@ -6,6 +6,7 @@ Pure: whether the resource is there, and whether the caller may see it, is for t
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from agavesh.tenant.fields import choice, text, wrong
 from agavesh.tenant.notifications.policy import policy
 from agavesh.tenant.notifications.spelling import flag, known
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.words import new_uuid
 
 FIELDS = ("url", "event", "associatedUuid", "persistent", "policy", "status")
 TOLD = (  # what records tell besides: a record that is sent back as it came is understood, these are not changed
@@ -95,20 +97,23 @@ def web_host(url: str) -> str:
     return parts.netloc.rpartition("@")[2].lower() if parts.scheme in ("http", "https") and parts.hostname else ""
 
 
-def several(given: Any, field: str, *events: str) -> list[dict[str, Any]]:
-    """What other services' requests hold: an array of subscriptions, or one address for `events`, once each.
+def wanted(given: Any, field: str, *events: str) -> list[dict[str, Any]]:
+    """The subscriptions that another service's request asks for in a field, each with the id that it will have.
 
-    A form has the array as text.
+    An array of them, which a form has as text; or one address, which is told of the first of `events` that happens.
+    Refusal 400 that names the field.
     """
     if given in (None, "", []):
         return []
-    if isinstance(given, str):
-        if not given.lstrip().startswith("["):
-            return [subscription({"url": given, "event": event}, place=f"{field}.") for event in events]
-        given = _object(given)
-    if not isinstance(given, list):
+    group = None
+    if isinstance(given, str) and not given.lstrip().startswith("["):
+        group = secrets.token_hex(8)
+        found = [subscription({"url": given, "event": event}, place=f"{field}.") for event in events]
+    elif isinstance(array := _object(given), list):
+        found = [subscription(entry, place=f"{field}[{number}].") for number, entry in enumerate(array)]
+    else:
         raise wrong(field, "is an array of objects with url and event")
-    return [subscription(entry, place=f"{field}[{number}].") for number, entry in enumerate(given)]
+    return [{**fields, "id": new_uuid("011"), "_group": group} for fields in found]
 
 
 def hears(pattern: str, event: str) -> bool:
