@@ -92,7 +92,7 @@ async def output_file(here: Session, job: str, suffix: str) -> "Node | None":
     try:
         entries = (await folder.listing(fresh=0)).items
     except AgaveError as error:
-        if isinstance(error, NotFound) or (error.status or 0) >= 500:
+        if isinstance(error, NotFound) or ((error.status or 0) >= 500 and not record.startTime):
             return None  # wire: before its folder is made, a job's outputs are an error of the server
         raise
     # wire: <slug>.out where jobs are processes, <slug>-<id>.out where a scheduler has them

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agavesh.client.errors import AgaveError, BadArgument
 from agavesh.shell import exits
@@ -21,7 +21,7 @@ from agavesh.shell.session import Leave, Session
 from agavesh.shell.tokens import printable, unfinished, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 USAGE = """\
 usage: agavesh [OPTION…]                 a prompt; without a terminal, lines from standard input
@@ -163,11 +163,14 @@ def _one(here: Session, rest: list[str]) -> Statement:
 
 
 def _run(here: Session, line: list[Statement]) -> int:
-    if not needs_trio(line):
-        return run_here(here, line)
+    return _in_trio(_living, here, line) if needs_trio(line) else run_here(here, line)
+
+
+def _in_trio(function: Callable[..., Awaitable[int]], *arguments: Any) -> int:
+    """Ctrl-C arrives where a task waits, never in the middle of a step: what cleans up is not cut, and none is lost."""
     import trio
 
-    return trio.run(_living, here, line)
+    return trio.run(function, *arguments, restrict_keyboard_interrupt_to_checkpoints=True)
 
 
 async def _living(here: Session, line: list[Statement]) -> int:
@@ -199,9 +202,7 @@ def _standard_input() -> str:
 
 def _lines(here: Session, read: Callable[[], str], name: str) -> int:
     """Run line after line, up to the first that fails. `read` gives "" at the end."""
-    import trio
-
-    return trio.run(_each, here, read, name)
+    return _in_trio(_each, here, read, name)
 
 
 async def _each(here: Session, read: Callable[[], str], name: str) -> int:

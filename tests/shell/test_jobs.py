@@ -282,6 +282,15 @@ async def test_a_job_is_followed_through_trouble_on_the_line(shell: Shell, tenan
     assert len(said[0].lines) == 3
 
 
+async def test_what_a_job_wrote_is_shown_though_its_outputs_could_not_be_listed_when_it_ended(
+    shell: Shell, tenant: Any
+) -> None:
+    with tenant.faults.refusing("jobs.listOutputs", 502, times=4) as trouble:
+        said = await shell("jobs submit ticker-1.0 lines=3 delay=0 --follow")
+    assert (said.status, len(said.lines)) == (0, 3), said.err
+    assert trouble.hits == 4
+
+
 async def tenant_jobs(tenant: Any) -> list[Any]:
     async with tenant.http() as http:
         return list((await http.get("/jobs/v2/")).json()["result"])
