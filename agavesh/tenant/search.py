@@ -94,11 +94,15 @@ def _tests(
     asked: Mapping[str, str], names: frozenset[str], aliases: Mapping[str, str], trouble: int
 ) -> Iterator[Callable[[Record], bool]]:
     for key, value in asked.items():
-        name, _, operator = key.lower().rpartition(".")
-        if not name or operator not in _OPERATORS:
-            name, operator = key.lower(), "eq"
+        name, operator = split_key(key)
         if name in names:
             yield _test(aliases.get(name, name), operator, value, trouble)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The field, in lower case, and the operator of a query key; an unknown operator is part of the name."""
+    name, _, operator = key.lower().rpartition(".")
+    return (name, operator) if name and operator in _OPERATORS else (key.lower(), "eq")
 
 
 def _test(name: str, operator: str, text: str, trouble: int) -> Callable[[Record], bool]:

@@ -22,6 +22,7 @@ from agavesh.tenant.files.disk import Disk
 from agavesh.tenant.files.listing import Listings
 from agavesh.tenant.files.places import Files
 from agavesh.tenant.files.staging import Staging
+from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.life import Jobs
 from agavesh.tenant.notifications import subscriptions
 from agavesh.tenant.notifications.life import Notifications
@@ -61,7 +62,7 @@ class Tenant:
         self.url = ""  # known when it listens
         self.nursery = nursery
         self.confinement = confinement or Confinement.here(root)
-        self.store = Store(root / "tenant.db", subscriptions.TABLES, changes.TABLES, queue.TABLES)
+        self.store = Store(root / "tenant.db", index.TABLES, subscriptions.TABLES, changes.TABLES, queue.TABLES)
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
         self.control = control

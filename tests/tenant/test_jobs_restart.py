@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from agavesh.tenant import server
+from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.runs import Run
 from tests.conftest import Tenant
 from tests.tenant.shop import Shop
@@ -180,7 +181,7 @@ async def test_every_stage_can_be_done_again(tenant_root: Path) -> None:
             await shop.ended(job["id"])
             stored = state.store.get("job", job["id"]) or {}
             begun = {} if stage in LATE else {"startTime": None, "localId": None}
-            state.store.put("job", job["id"], {**stored, **begun, "status": stage, "endTime": None}, owner="alice")
+            index.keep(state.store, {**stored, **begun, "status": stage, "endTime": None})
     async with server.running(tenant_root) as state, Tenant(state).http() as http:
         shop = Shop(Tenant(state), http)
         for job in jobs:

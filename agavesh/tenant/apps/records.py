@@ -9,6 +9,7 @@ from typing import Any
 from agavesh.tenant.apps.spec import EXECUTION_TYPES, application, check_queue
 from agavesh.tenant.context import Context, Record
 from agavesh.tenant.files.places import EVERYBODY, Place
+from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.places import place_on
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date, new_uuid
@@ -128,7 +129,7 @@ def erase(ctx: Context, app: Record) -> None:
     with ctx.store.together():
         ctx.store.drop("app", app["id"])
         ctx.store.forget(app["uuid"])
-        for job in ctx.store.all("job"):
-            if job["appId"] == app["id"] and job["_visible"]:
-                ctx.store.put("job", job["id"], {**job, "_visible": False}, owner=job["owner"])
+        for job_id in index.of_app(ctx.store, app["id"]):
+            if (job := ctx.store.get("job", job_id)) is not None:
+                index.keep(ctx.store, {**job, "_visible": False})
                 ctx.store.event(job["id"], "DELETED", f"Its app {app['id']} was removed", by=ctx.user)

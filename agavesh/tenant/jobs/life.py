@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from agavesh.tenant.files.disk import said
+from agavesh.tenant.jobs import index
+from agavesh.tenant.jobs.index import FINAL
 from agavesh.tenant.jobs.places import Job, incoming, note, run_of
 from agavesh.tenant.jobs.steps import Next, Steps, failed, stopped
 from agavesh.tenant.refusal import Refusal
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FINAL = frozenset({"FINISHED", "FAILED", "STOPPED", "KILLED"})
 KILL = 15.0  # seconds that the end of a job may take; its runner grants the processes three
 
 
@@ -58,7 +59,7 @@ class Jobs:
         """Accept a new job. It is on its way when this returns."""
         store = self._tenant.store
         with store.together():
-            store.put("job", job["id"], job, owner=job["owner"])
+            index.keep(store, job)
             store.event(job["id"], job["status"], "Job accepted and queued for submission.", by=job["owner"])
         self._start(job["id"])
 
@@ -66,11 +67,13 @@ class Jobs:
         """Take up every job that is not at its end."""
         for left in incoming(self._tenant).iterdir():
             left.unlink()
-        unfinished = [job for job in self._tenant.store.all("job") if job["status"] not in FINAL]
+        store = self._tenant.store
+        index.complete(store)
+        unfinished = [job for id in index.unfinished(store) if (job := store.get("job", id)) is not None]
         for job in unfinished:
             if job["status"] == "RUNNING":  # these have their slots before any other may ask
                 self._steps.slots.take(job["id"], self._steps.claim(job))
-        for job in reversed(unfinished):  # oldest first, as they came
+        for job in unfinished:  # oldest first, as they came
             self._start(job["id"])
 
     async def stop(self, job_id: str) -> None:
@@ -147,5 +150,5 @@ class Jobs:
         changed = {**job, **following.changes, "status": following.status, "lastUpdated": date(time.time())}
         note(self._tenant, changed, f"{following.status}: {following.description}")
         with store.together():
-            store.put("job", job["id"], changed, owner=job["owner"])
+            index.keep(store, changed)
             store.event(job["id"], following.status, following.description, by=job["owner"])
