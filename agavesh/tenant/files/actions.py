@@ -52,12 +52,15 @@ async def _mkdir(ctx: Context, place: Place, path: str, body: Record) -> Result:
     if not target.disk.is_dir(parent_of(missing[-1])):
         raise Refusal(400, f"{target.path} cannot be made: a part of it is a file")
     made = ctx.tenant.staging / secrets.token_hex(8)
-    made.joinpath(target.path.removeprefix(missing[-1]).lstrip("/")).mkdir(parents=True)
-    with ctx.tenant.changes.renaming(made, Path(target.disk.at(missing[-1]))):
-        for above in missing:
-            ctx.tenant.files.record(target.on(above), ctx.user, description="Directory created")
-        content_changed(ctx.tenant, target.system_id, missing[-1], ctx.user)
-        uuid = ctx.tenant.files.record(target, ctx.user)
+    try:
+        made.joinpath(target.path.removeprefix(missing[-1]).lstrip("/")).mkdir(parents=True)
+        with ctx.tenant.changes.renaming(made, Path(target.disk.at(missing[-1]))):
+            for above in missing:
+                ctx.tenant.files.record(target.on(above), ctx.user, description="Directory created")
+            content_changed(ctx.tenant, target.system_id, missing[-1], ctx.user)
+            uuid = ctx.tenant.files.record(target, ctx.user)
+    finally:
+        erase(made)  # where it could not be put in place
     return Answer(logical(ctx, target, uuid), status=201)
 
 

@@ -18,8 +18,8 @@ def permissions(ctx: Context, place: Place) -> Records:
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.READ, "view")
     look(ctx, place)
-    uuid = files.seen(place, ctx.user)
-    owner = (files.find(place) or ("", ""))[1]
+    uuid = files.looked_at(place, ctx.user) or ""
+    owner = (files.find(place) or ("", files.owner_of(place)))[1]
     granted: dict[str, tuple[int, bool]] = {owner: (Pem.ALL, True)}
     if not place.system.get("public"):
         holders = ctx.store.sql("select username from roles where system = ? and role != 'NONE'", place.system_id)

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from agavesh.tenant.files.disk import Disk, ancestors, normal, parent_of
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.store import Unwritable
 from agavesh.tenant.words import Pem, new_uuid
 
 if TYPE_CHECKING:
@@ -125,6 +126,13 @@ class Files:
 
     def rights(self, place: Place, user: str) -> Pem:
         """What the user may do at a place. Roles decide first, then homes, owners and grants, nearest first."""
+        if (decided := self._decided(place, user)) is not None:
+            return decided
+        bits = Pem.READ if self.role(place.system, user) == "GUEST" else Pem.NONE
+        return bits | self._granted(place, user)
+
+    def _decided(self, place: Place, user: str) -> Pem | None:
+        """What the user may do at a place and everywhere below it, where no owner and no grant has a say."""
         system = place.system
         if self._tenant.auth.is_admin(user):
             return Pem.ALL
@@ -133,12 +141,9 @@ class Files:
         role = self.role(system, user)
         if not system.get("public"):
             return Pem.NONE if role == "NONE" else Pem.ALL
-        if role in ("ADMIN", "OWNER"):
+        if role in ("ADMIN", "OWNER") or self.in_home(system, user, place.path):
             return Pem.ALL
-        bits = Pem.READ if role == "GUEST" else Pem.NONE
-        if self.in_home(system, user, place.path):
-            return Pem.ALL
-        return bits | self._granted(place, user)
+        return None
 
     def in_home(self, system: dict[str, Any], user: str, path: str) -> bool:
         """Whether a path is the user's home on a public system, or below it."""
@@ -157,13 +162,14 @@ class Files:
         """What the user may do with a file in the folder that nothing special is known of."""
         return self.rights(folder.on(folder.path.rstrip("/") + "/\0"), user)
 
-    def special_below(self, folder: Place, user: str) -> set[str]:
-        """The paths in and below a folder that may have other rights than `inherited`."""
-        base = folder.path.rstrip("/")
+    def special(self, folder: Place, user: str, paths: Sequence[str]) -> set[str]:
+        """Those of the paths of files in a folder that may have other rights than `inherited`."""
+        if self._decided(folder, user) is not None:
+            return set()
         rows = self._tenant.store.sql(
-            "select distinct path from files left join grants using (uuid) where system = ? and path > ? and path < ?"
+            f"select distinct path from files left join grants using (uuid) where system = ? and path in ({_marks(paths)})"
             " and (owner = ? or username in (?, ?, ?))",
-            folder.system_id, base + "/", base + "0", user, user, *EVERYBODY,
+            folder.system_id, *paths, user, user, *EVERYBODY,
         )  # fmt: skip
         return {path for (path,) in rows} | {self._own_home(folder.system, user)}
 
@@ -222,11 +228,22 @@ class Files:
         system's owner."""
         if (found := self.find(place)) is not None:
             return found[0]
-        owner = str(place.system["owner"])
+        return self._new(place, owner=self.owner_of(place), by=user, description="File item indexed")
+
+    def owner_of(self, place: Place) -> str:
+        """Whose a path is that has no record."""
         if place.system.get("public") and place.system["type"] == "STORAGE":
             first = place.path.removeprefix(self.home(place.system)).strip("/").split("/")[0]
-            owner = first if first and self._tenant.auth.exists(first) else owner
-        return self._new(place, owner=owner, by=user, description="File item indexed")
+            if first and self._tenant.auth.exists(first):
+                return first
+        return str(place.system["owner"])
+
+    def looked_at(self, place: Place, user: str) -> str | None:
+        """The uuid of a path that the user only looks at; None where the disk is too full for a new record."""
+        try:
+            return self.seen(place, user)
+        except Unwritable:
+            return None
 
     def _new(self, place: Place, *, owner: str, by: str, description: str) -> str:
         uuid = new_uuid("002")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -30,6 +31,7 @@ from agavesh.tenant.notifications.life import links
 from agavesh.tenant.notifications.spec import wanted
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
+from agavesh.tenant.store import Unwritable
 from agavesh.tenant.words import Pem, date, pem_word, quoted
 
 
@@ -55,7 +57,7 @@ async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Recor
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.READ, "view")
     found = look(ctx, place)
-    uuid = files.seen(place, ctx.user)
+    uuid = files.looked_at(place, ctx.user)
     lines = _Lines(ctx, place.system_id)
     word = pem_word(files.rights(place, ctx.user))
     if not stat.S_ISDIR(found.st_mode):
@@ -63,11 +65,11 @@ async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Recor
     # wire: the entry "." takes one place of the first page
     entries = [lines.listed(".", place.path, found, word, uuid)] if offset == 0 and limit else []
     items = await ctx.tenant.listings.page(place.disk, place.path, max(offset - 1, 0), limit - len(entries))
-    special = files.special_below(place, ctx.user)
     inherited = pem_word(files.inherited(place, ctx.user))
     base = place.path.rstrip("/") + "/"
-    for raw, item in items:
-        name = shown(raw)
+    named = [(shown(raw), item) for raw, item in items]
+    special = files.special(place, ctx.user, [base + name for name, _ in named])
+    for name, item in named:
         path = base + name
         word = pem_word(files.rights(place.on(path), ctx.user)) if path in special else inherited
         entries.append(lines.line(name, path, item, word))
@@ -97,14 +99,13 @@ class _Lines:
             "_links": {"self": {"href": self._media + quoted(path)}, "system": self._system_link},
         }
 
-    def listed(self, name: str, path: str, found: os.stat_result, permissions: str, uuid: str) -> Record:
+    def listed(self, name: str, path: str, found: os.stat_result, permissions: str, uuid: str | None) -> Record:
         """The line of what was asked for, which has more links than those of its children."""
         line = self.line(name, path, found, permissions)
-        query = quote(f'{{"associationIds":"{uuid}"}}')
-        line["_links"] |= {
-            "metadata": {"href": f"{self._url}/meta/v2/data?q={query}"},
-            "history": {"href": f"{self._url}/files/v2/history/system/{self._system}/{quote(path)}"},
-        }
+        line["_links"]["history"] = {"href": f"{self._url}/files/v2/history/system/{self._system}/{quote(path)}"}
+        if uuid is not None:
+            query = quote(f'{{"associationIds":"{uuid}"}}')
+            line["_links"]["metadata"] = {"href": f"{self._url}/meta/v2/data?q={query}"}
         return line
 
 
@@ -132,8 +133,9 @@ def _bytes(ctx: Context, place: Place) -> Result:
     ctx.tenant.files.require(place, ctx.user, Pem.READ, "read")
     body = bytes_of(ctx, place.disk.at(place.path), name_of(place.path))
     if ctx.request.method != "HEAD" and body.start == 0:  # a read in ranges is one download
-        uuid = ctx.tenant.files.seen(place, ctx.user)
-        ctx.store.event(uuid, "DOWNLOAD", "File was downloaded", by="public")
+        with contextlib.suppress(Unwritable):  # a full disk keeps nobody from reading
+            uuid = ctx.tenant.files.seen(place, ctx.user)
+            ctx.store.event(uuid, "DOWNLOAD", "File was downloaded", by="public")
     return body
 
 
