@@ -171,31 +171,6 @@ async def test_roles_are_granted_shown_and_taken_away(alice, bob, tenant):
     assert (await alice.get("/systems/v2/data.demo/roles")).status_code == 501
 
 
-async def test_credentials_are_kept_and_never_told(alice, bob):
-    await result(alice.post("/systems/v2/", json=HOST), 201)
-    path = "/systems/v2/exec-1/credentials"
-    first = await result(alice.get(path))
-    assert [(each["parentType"], each["default"], each["type"]) for each in first] == [
-        ("storage", True, "PASSWORD"),
-        ("execution", True, "SSHKEYS"),
-    ]
-    await result(alice.post(f"{path}/ann/LOGIN", json={"type": "PASSWORD", "username": "a", "password": "sesame"}), 201)
-    await result(alice.post(f"{path}/ann", json={"type": "SSHKEYS", "privateKey": "sesame"}), 201)
-    shown = await alice.get(f"{path}/ann")
-    assert "sesame" not in shown.text
-    assert {each["parentType"] for each in shown.json()["result"]} == {"storage", "execution"}
-    assert len(await result(alice.get(f"{path}/ann/STORAGE"))) == 1
-    assert (await alice.post(f"{path}/ann/OTHER", json={"type": "PASSWORD"})).status_code == 400
-    assert (await alice.post(path, json={"type": "X509"})).status_code == 400
-    assert (await bob.get(path)).status_code == 403
-    await result(alice.delete(f"{path}/ann/LOGIN"))
-    assert [each["parentType"] for each in await result(alice.get(f"{path}/ann"))] == ["storage"]
-    await result(alice.delete(f"{path}/ann"))
-    assert (await alice.get(f"{path}/ann")).status_code == 404
-    await result(alice.delete(path))
-    assert await result(alice.get(path)) == []
-
-
 WRONG = [
     ("id", "x", STORE), ("id", "a b c", STORE), ("name", "", STORE), ("name", "n" * 65, STORE), ("type", "TAPE", STORE),
     ("status", "SO-SO", STORE), ("available", "maybe", STORE), ("storage", None, STORE), ("storage.host", None, STORE),
@@ -204,6 +179,24 @@ WRONG = [
     ("scheduler", "SLURM", HOST), ("queues", [], HOST), ("queues", [{"name": "a b"}], HOST), ("login", None, HOST),
     ("queues", [{"name": "a", "maxNodes": 0}], HOST), ("queues", [{"name": "a", "maxRequestedTime": "1 day"}], HOST),
     ("queues", [{"name": "a", "default": True}, {"name": "b", "default": True}], HOST), ("maxSystemJobs", -1, HOST),
+    ("description", "d" * 4097, STORE), ("site", ["x"], STORE), ("environment", "e" * 16385, STORE),
+    ("storage.port", 65536, STORE), ("storage.port", True, STORE), ("storage.host", " ", STORE),
+    ("storage.host", "h" * 257, STORE), ("storage.mirror", "no", STORE), ("storage.homeDir", "a\0b", STORE),
+    ("storage.rootDir", "/" + "\N{HIRAGANA LETTER A}" * 100, STORE), ("storage.proxy", "here", STORE),
+    ("storage.proxy", {"name": "p", "port": 1}, STORE), ("storage.proxy", {"host": "p", "port": "x"}, STORE),
+    ("storage.auth.type", "KERBEROSE", STORE), ("storage.auth.password", "", STORE),
+    ("storage.auth.username", "u" * 33, STORE), ("storage.auth.password", ["x"], STORE),
+    ("storage.auth.server", "here", STORE), ("storage.auth.server", {"endpoint": "e", "port": 1}, STORE),
+    ("storage.auth.server", {"endpoint": "e", "port": "-", "protocol": "MYPROXY"}, STORE),
+    ("storage.auth.server", {"port": 1, "protocol": "MYPROXY"}, STORE), ("login.auth.privateKey", "", HOST),
+    ("login.auth.publicKey", "p" * 8193, HOST), ("login.auth.privateKey", "p" * 16385, HOST),
+    ("login.host", None, HOST),
+    ("startupScript", "s" * 256, HOST), ("workDir", 5, HOST), ("scratchDir", "s" * 256, HOST),
+    ("maxSystemJobs", 10**12, HOST), ("maxSystemJobsPerUser", "many", HOST),
+    ("queues", [{"name": 5}], HOST), ("queues", ["normal"], HOST), ("queues", "normal", HOST),
+    ("queues", [{"name": "a"}, {"name": "a"}], HOST), ("queues", [{"name": "a", "maxMemoryPerNode": "x"}], HOST),
+    ("queues", [{"name": "a", "maxMemoryPerNode": 0}], HOST), ("queues", [{"name": "a", "maxJobs": -2}], HOST),
+    ("queues", [{"name": "a", "description": "d" * 513}], HOST), ("queues", [{"name": "a", "default": 7}], HOST),
 ]  # fmt: skip
 
 
@@ -217,3 +210,146 @@ async def test_a_wrong_record_is_refused_by_the_fields_name(alice, field, value,
     answer = await alice.post("/systems/v2/", json=body)
     assert answer.status_code == 400
     assert names[-1] in answer.json()["message"]
+    assert "sesame" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("protocol", "auth", "more", "lacking"),
+    [
+        ("SFTP", {"type": "SSHKEYS", "username": "u", "publicKey": "p", "privateKey": "k"}, {}, "auth.privateKey"),
+        ("GRIDFTP", {"type": "X509", "credential": "c"}, {}, "auth.credential"),
+        ("FTP", {"type": "ANONYMOUS"}, {}, "auth.type"),
+        ("IRODS", {"type": "PAM", "password": "p"}, {"zone": "z", "resource": "r"}, "resource"),
+        ("S3", {"type": "APIKEYS", "publicKey": "p", "privateKey": "k"}, {"container": "c"}, "container"),
+        ("SWIFT", {"type": "APIKEYS", "publicKey": "p", "privateKey": "k"}, {}, "auth.publicKey"),
+        ("LOCAL", {"type": "LOCAL"}, {}, "auth.type"),
+    ],
+)
+async def test_each_protocol_has_credentials_and_fields_of_its_own(alice, protocol, auth, more, lacking):
+    storage = {"host": "h", "port": 1, "protocol": protocol, "auth": auth, **more}
+    made = await result(alice.post("/systems/v2/", json={**STORE, "storage": storage}), 201)
+    assert made["storage"]["auth"]["type"] == auth["type"]
+    short = copy.deepcopy(storage)
+    place, *rest = lacking.split(".")
+    del (short[place] if rest else short)[rest[0] if rest else place]
+    answer = await alice.post("/systems/v2/", json={**STORE, "id": "other", "storage": short})
+    assert (answer.status_code, lacking.split(".")[-1] in answer.json()["message"]) == (400, True)
+    strange = {**storage, "auth": {"type": "TOKEN", "credential": "sesame"}}
+    refused = await alice.post("/systems/v2/", json={**STORE, "id": "other", "storage": strange})
+    assert (refused.status_code, "storage.auth.type" in refused.json()["message"]) == (400, True)
+
+
+async def test_every_field_of_a_record_comes_back(alice):
+    storage = {**STORE["storage"], "publicAppsDir": "/apps", "mirror": True,
+               "proxy": {"name": "gate", "host": "gate.example.org", "port": "8022"}}  # fmt: skip
+    store = await result(alice.post("/systems/v2/", json={**STORE, "description": "d", "storage": storage}), 201)
+    assert store["storage"] == {
+        **storage, "proxy": {"name": "gate", "host": "gate.example.org", "port": 8022}, "auth": {"type": "PASSWORD"},
+        "zone": None, "resource": None, "container": None,
+    }  # fmt: skip
+    queue = {"name": "big", "default": True, "description": "d", "mappedName": "m", "maxJobs": -1, "maxUserJobs": 2,
+             "maxNodes": 3, "maxProcessorsPerNode": 4, "maxMemoryPerNode": "0.5TB", "maxRequestedTime": "01:00:00",
+             "customDirectives": "#x"}  # fmt: skip
+    record = {**HOST, "queues": [queue], "startupScript": "s", "workDir": "/w", "environment": "A=1",
+              "maxSystemJobs": 9, "maxSystemJobsPerUser": "8", "status": "maintenance"}  # fmt: skip
+    host = await result(alice.post("/systems/v2/", json=record), 201)
+    assert host["queues"] == [{**queue, "maxMemoryPerNode": 512.0}]
+    shown = {name: host[name] for name in ("startupScript", "workDir", "environment", "maxSystemJobs", "status",
+                                           "maxSystemJobsPerUser", "executionType", "scheduler")}  # fmt: skip
+    assert shown == {"startupScript": "s", "workDir": "/w", "environment": "A=1", "maxSystemJobs": 9,
+                     "status": "MAINTENANCE", "maxSystemJobsPerUser": 8, "executionType": "CLI",
+                     "scheduler": "FORK"}  # fmt: skip
+
+
+async def events(http, system):
+    return [event["status"] for event in await result(http.get(f"/systems/v2/{system}/history"))]
+
+
+async def test_every_change_is_in_the_history(alice, admin):
+    async def act(http, action):
+        await result(http.put("/systems/v2/exec-1", json={"action": action}))
+
+    await result(alice.post("/systems/v2/", json=HOST), 201)
+    await result(alice.post("/systems/v2/exec-1", json={**HOST, "status": "DOWN"}))
+    queue = "/systems/v2/exec-1/queues"
+    await result(alice.post(queue, json={"name": "long", "maxJobs": 2}), 201)
+    await result(alice.put(f"{queue}/long", json={"name": "long", "default": True}))
+    await result(alice.delete(f"{queue}/long"))
+    await result(alice.post("/systems/v2/exec-1/roles", json={"username": "bob", "role": "USER"}), 201)
+    await result(alice.delete("/systems/v2/exec-1/roles/bob"))
+    for action in ("DISABLE", "ENABLE", "SETDEFAULT", "SETDEFAULT", "UNSETDEFAULT"):
+        await act(alice, action)
+    for action in ("PUBLISH", "SETGLOBALDEFAULT", "UNPUBLISH"):
+        await act(admin, action)
+    await result(alice.delete("/systems/v2/exec-1"))
+    assert await events(alice, "exec-1") == [
+        "CREATED", "UPDATED", "STATUS_UPDATE", "QUEUE_CREATE", "QUEUE_UPDATE", "QUEUE_DELETE", "ROLES_GRANT",
+        "ROLES_REVOKE", "DISABLED", "ENABLED", "SET_USER_DEFAULT", "UNSET_USER_DEFAULT", "PUBLISH",
+        "SET_PUBLIC_DEFAULT", "UNPUBLISH", "UNSET_PUBLIC_DEFAULT", "DELETED",
+    ]  # fmt: skip
+    found = await result(alice.get("/systems/v2/exec-1/history", params={"status.like": "QUEUE*", "limit": 2}))
+    assert [event["status"] for event in found] == ["QUEUE_CREATE", "QUEUE_UPDATE"]
+    assert {event["createdBy"] for event in found} == {"alice"}
+    assert len({event["id"] for event in await result(alice.get("/systems/v2/exec-1/history"))}) == 17
+
+
+async def test_queues_are_added_replaced_and_removed_but_the_last(alice, bob):
+    await result(alice.post("/systems/v2/", json=HOST), 201)
+    queues = "/systems/v2/exec-1/queues"
+    for body in ({"name": "normal"}, {"name": "a b"}, {"name": "x", "maxJobs": 0}):
+        assert (await alice.post(queues, json=body)).status_code == 400
+    await result(alice.post(queues, json={"name": "quick", "default": True}), 201)
+    names = {each["name"]: each["default"] for each in await result(alice.get(queues))}
+    assert names == {"normal": False, "quick": True}
+    assert (await result(alice.get(f"{queues}/quick")))["name"] == "quick"
+    assert (await alice.get(f"{queues}/slow")).status_code == 404
+    assert (await alice.post(f"{queues}/slow", json={"name": "slow"})).status_code == 404
+    assert (await alice.delete(f"{queues}/slow")).status_code == 404
+    assert (await bob.get(queues)).status_code == 403
+    await result(alice.delete(f"{queues}/normal"))
+    assert (await alice.delete(f"{queues}/quick")).status_code == 400
+    await result(alice.post("/systems/v2/", json=STORE), 201)
+    assert await result(alice.get("/systems/v2/store-1/queues")) == []
+    assert (await alice.post("/systems/v2/store-1/queues", json={"name": "x"})).status_code == 400
+
+
+async def test_a_default_ends_with_the_right_to_use_it(alice, bob, admin):
+    async def default():
+        found = await result(bob.get("/systems/v2/", params={"default": "true", "type": "STORAGE"}))
+        return [each["id"] for each in found]
+
+    async def make_default():
+        await result(alice.post("/systems/v2/store-1/roles", json={"username": "bob", "role": "USER"}), 201)
+        await result(bob.put("/systems/v2/store-1", json={"action": "SETDEFAULT"}))
+        assert await default() == ["store-1"]
+
+    await result(alice.post("/systems/v2/", json=STORE), 201)
+    await make_default()
+    await result(alice.delete("/systems/v2/store-1/roles/bob"))
+    assert await default() == ["data.demo"]
+    await make_default()
+    await result(alice.delete("/systems/v2/store-1/roles"))
+    assert await default() == ["data.demo"]
+    await make_default()
+    await result(alice.delete("/systems/v2/store-1"))
+    assert await default() == ["data.demo"]
+    assert (await alice.put("/systems/v2/store-1", json={"action": "SETDEFAULT"})).status_code == 400
+    assert await result(bob.get("/files/v2/listings/"))
+
+
+async def test_a_system_stays_of_its_type(alice):
+    await result(alice.post("/systems/v2/", json=STORE), 201)
+    assert (await alice.post("/systems/v2/", json={**HOST, "id": "store-1"})).status_code == 400
+    assert (await result(alice.get("/systems/v2/store-1")))["type"] == "STORAGE"
+
+
+async def test_who_gets_an_id_again_gets_no_bytes_with_it(alice, bob, admin, tenant):
+    await result(alice.post("/systems/v2/", json=STORE), 201)
+    await result(alice.post("/files/v2/media/system/store-1//home/lab", files={"fileToUpload": ("a", b"x")}), 202)
+    left = tenant.root / "systems" / "store-1"
+    with_bytes = left.rename(tenant.root / "systems" / "kept")
+    await result(admin.put("/systems/v2/store-1", json={"action": "ERASE"}))
+    with_bytes.rename(left)  # as if the tenant had been killed before it removed them
+    await result(bob.post("/systems/v2/", json=STORE), 201)
+    home = await result(bob.get("/files/v2/listings/system/store-1"))
+    assert [entry["name"] for entry in home] == ["."]

@@ -1,12 +1,17 @@
-"""Systems as records: found, registered, replaced, changed, each with its event; and as an answer shows them."""
+"""Systems as records: found, registered, replaced, changed, each with its event; and as an answer shows them.
+
+What becomes of the credentials that came with a record is not told here: see `credentials`.
+"""
 
 from __future__ import annotations
 
+import secrets
 import time
 
-import msgspec
+import trio
 
 from agavesh.tenant.context import Context, Record
+from agavesh.tenant.files.trees import erase
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import date, new_uuid
 
@@ -33,17 +38,27 @@ def system_of(ctx: Context, system_id: str) -> Record:
     system = ctx.store.get("system", system_id)
     if system is None:
         raise Refusal(404, f"No system found for user with system id {system_id}")
-    if not ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
-        raise Refusal(403, f"User does not have permission to view the system {system_id}")
-    if not system["available"] and not ctx.tenant.files.has_role(system, ctx.user, "USER"):
-        raise Refusal(404, f"No system found for user with system id {system_id}")
+    require_sight(ctx, system)
     return system
+
+
+def require_sight(ctx: Context, system: Record) -> None:
+    """Refusal unless the caller may see a system."""
+    if not ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
+        raise Refusal(403, f"User does not have permission to view the system {system['id']}")
+    if not system["available"] and not ctx.tenant.files.has_role(system, ctx.user, "USER"):
+        raise Refusal(404, f"No system found for user with system id {system['id']}")
+
+
+def require_manager(ctx: Context, system: Record) -> None:
+    """Refusal unless the caller may change a system."""
+    if not ctx.tenant.files.has_role(system, ctx.user, "ADMIN"):
+        raise Refusal(403, NO_MANAGER)
 
 
 def require_change(ctx: Context, system: Record) -> None:
     """Refusal unless the caller may change a system, and it may be changed at all."""
-    if not ctx.tenant.files.has_role(system, ctx.user, "ADMIN"):
-        raise Refusal(403, NO_MANAGER)
+    require_manager(ctx, system)
     if system["public"]:
         raise Refusal(403, "Public systems cannot be updated")
     if not system["available"]:
@@ -52,28 +67,45 @@ def require_change(ctx: Context, system: Record) -> None:
         )
 
 
-def register(ctx: Context, record: Record, secret: dict[str, Record]) -> Record:
-    """A new system of the caller's, with its home; as an answer shows it."""
+def register(ctx: Context, record: Record) -> Record:
+    """A new system of the caller's, with its home."""
     now = date(time.time())
     system = {
         **record, "uuid": new_uuid("006"), "revision": 1, "public": False, "globalDefault": False, "owner": ctx.user,
         "created": now, "lastModified": now,
     }  # fmt: skip
+    discard(ctx, system["id"])  # the bytes of an erased one, if the tenant was killed before it removed them
     with ctx.store.together():
         ctx.store.put("system", system["id"], system, owner=ctx.user)
         ctx.store.event(system["uuid"], "CREATED", "System was registered", by=ctx.user)
-        keep_secrets(ctx, system["id"], secret)
-    ctx.disk(system["id"]).make_folder(ctx.tenant.files.home(system))
-    return full(ctx, system)
+        _home(ctx, system)
+    return system
 
 
-def replace(ctx: Context, old: Record, record: Record, secret: dict[str, Record]) -> Record:
-    """The next revision of a system; as an answer shows it."""
+def replace(ctx: Context, old: Record, record: Record) -> Record:
+    """The next revision of a system."""
+    if record["type"] != old["type"]:
+        raise Refusal(400, f"Invalid type value. The system {old['id']} is of type {old['type']}, and stays so")
     with ctx.store.together():
-        keep_secrets(ctx, old["id"], secret)
         system = change(ctx, old, "UPDATED", "System was updated", {**record, "revision": old["revision"] + 1})
+        if system["status"] != old["status"]:
+            ctx.store.event(system["uuid"], "STATUS_UPDATE", f"Status is {system['status']}", by=ctx.user)
+        if not system["available"]:
+            ctx.store.event(system["uuid"], "DISABLED", "System was disabled", by=ctx.user)
+        _home(ctx, system)
+    return system
+
+
+def _home(ctx: Context, system: Record) -> None:
     ctx.disk(system["id"]).make_folder(ctx.tenant.files.home(system))
-    return full(ctx, system)
+
+
+def discard(ctx: Context, system_id: str) -> None:
+    """Take the bytes of a system away: out of sight at once, and then off the disk."""
+    folder, gone = ctx.tenant.root / "systems" / system_id, ctx.tenant.trash / secrets.token_hex(8)
+    if folder.exists():
+        folder.rename(gone)
+        ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
 
 
 def change(ctx: Context, system: Record, event: str, description: str, fields: Record) -> Record:
@@ -85,10 +117,13 @@ def change(ctx: Context, system: Record, event: str, description: str, fields: R
     return changed
 
 
-def keep_secrets(ctx: Context, system_id: str, secret: dict[str, Record], internal: str = "") -> None:
-    """Keep credentials by the part of the system that they open."""
-    for part, auth in secret.items():
-        ctx.store.sql(
-            "insert or replace into credentials values (?, ?, ?, ?, ?)",
-            system_id, internal, part, msgspec.json.encode(auth), time.time(),
-        )  # fmt: skip
+def forget_defaults(ctx: Context, system: Record) -> None:
+    """Take a system from those whose default it is, and who may use it no more."""
+    for (name,) in ctx.store.sql("select id from records where kind = 'defaults'"):
+        chosen = ctx.store.get("defaults", name) or {}
+        if chosen.get(system["type"]) == system["id"] and not (
+            system["available"] and ctx.tenant.files.has_role(system, name, "USER")
+        ):
+            rest = {kind: found for kind, found in chosen.items() if kind != system["type"]}
+            ctx.store.put("defaults", name, rest, owner=name)
+            ctx.store.event(system["uuid"], "UNSET_USER_DEFAULT", f"No default of {name} any more", by=ctx.user)

@@ -7,44 +7,42 @@ The tenant keeps the bytes of every system in a folder of its own, whatever host
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from agavesh.tenant.context import Record
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.systems import auths
 
 TYPES = ("STORAGE", "EXECUTION")
 STATUSES = ("UP", "DOWN", "MAINTENANCE", "UNKNOWN")
-STORAGE_AUTH = {
-    "GRIDFTP": ("X509",), "FTP": ("PASSWORD", "ANONYMOUS"), "SFTP": ("PASSWORD", "SSHKEYS"),
-    "IRODS": ("PASSWORD", "PAM", "X509"), "IRODS4": ("PASSWORD", "PAM", "X509"), "LOCAL": ("LOCAL",),
-    "AZURE": ("APIKEYS",), "S3": ("APIKEYS",), "SWIFT": ("APIKEYS", "PASSWORD"), "HTTP": ("PASSWORD", "ANONYMOUS"),
-    "HTTPS": ("PASSWORD", "ANONYMOUS"),
-}  # fmt: skip
-LOGIN_AUTH = {
-    "SSH": ("PASSWORD", "SSHKEYS"), "GSISSH": ("X509",), "LOCAL": ("LOCAL",), "API": ("PASSWORD", "TOKEN"),
-}  # fmt: skip
 _HPC = ("LSF", "LOADLEVELER", "PBS", "SGE", "TORQUE", "MOAB", "SLURM")
 SCHEDULERS = {
     "CLI": ("FORK",),
     "CONDOR": ("CONDOR", "CUSTOM_CONDOR"),
     "HPC": (*_HPC, *(f"CUSTOM_{name}" for name in _HPC if name != "SGE"), "CUSTOM_GRIDENGINE"),
 }
-SHOWN_OF_AUTH = ("type", "server", "caCerts")  # all else of a credential is secret
 
 _ID = re.compile(r"[A-Za-z0-9.\-]{3,64}")
 _QUEUE = re.compile(r"[A-Za-z0-9.\-]{1,128}")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(EB|PB|TB|GB|MB)?", re.IGNORECASE)
 _GIGABYTES = {"EB": 2.0**30, "PB": 2.0**20, "TB": 2.0**10, "GB": 1.0, "MB": 2.0**-10, "": 1.0}
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
+_MOST = 2**31 - 1  # of anything that is counted, gigabytes too
 _TIME = re.compile(r"\d{1,4}:[0-5]\d:[0-5]\d")
 
 
-def checked(body: Any) -> tuple[Record, dict[str, Record]]:
-    """The record that a request describes, and its secrets by part: `storage`, `execution`."""
+def checked(body: Any, kept: Mapping[str, str] | None = None) -> tuple[Record, dict[str, Record]]:
+    """The record that a request describes, and its credentials by part: `storage`, `execution`.
+
+    `kept` are the types of the credentials there are: a part whose `auth` says no more than that has none here.
+    """
+    kept = kept or {}
     if not isinstance(body, dict):
         raise Refusal(400, "Invalid JSON found. A system is described by an object")
     kind = _choice(body, "type", TYPES)
     found: Record = {
-        "id": _id(body.get("id")),
+        "id": checked_id(body.get("id")),
         "name": _text(body, "name", 64, required=True),
         "type": kind,
         "description": _text(body, "description", 4096),
@@ -53,63 +51,67 @@ def checked(body: Any) -> tuple[Record, dict[str, Record]]:
         "available": _switch(body, "available", default=True),
         "environment": _text(body, "environment", 16384),
     }
-    found["storage"], storage_secret = _storage(body.get("storage"))
-    secrets = {"storage": storage_secret}
+    given: dict[str, Record | None] = {}
+    found["storage"], given["storage"] = _storage(body.get("storage"), kept.get("storage", ""))
     if kind == "EXECUTION":
-        found["login"], secrets["execution"] = _config(body.get("login"), "login", LOGIN_AUTH)
+        found["storage"]["publicAppsDir"] = None  # apps are published to storage systems
+        found["login"], given["execution"] = _config(body.get("login"), "login", auths.LOGIN, kept.get("execution", ""))
         found |= _execution(body)
-    return found, secrets
+    return found, {part: auth for part, auth in given.items() if auth is not None}
 
 
-def _storage(body: Any) -> tuple[Record, Record]:
-    found, secret = _config(body, "storage", STORAGE_AUTH)
+def _storage(body: Any, kept: str) -> tuple[Record, Record | None]:
+    found, auth = _config(body, "storage", auths.STORAGE, kept)
     for name in ("rootDir", "homeDir", "publicAppsDir"):
-        found[name] = _text(body, name, 255)
-        if ".." in (found[name] or "").split("/"):
-            raise Refusal(400, f"Invalid storage.{name} value. A part of it may not be ..")
+        found[name] = _path(body, name)
     found["rootDir"], found["homeDir"] = found["rootDir"] or "/", found["homeDir"] or "/"
-    found["mirror"] = _switch(body, "mirror", default=False)
-    needed = {
-        "S3": ("container",),
-        "AZURE": ("container",),
-        "IRODS": ("zone", "resource"),
-        "IRODS4": ("zone", "resource"),
-    }
+    found["mirror"] = _switch(body, "mirror", default=False, within="storage")
+    needed = _NEEDED.get(found["protocol"], ())
     for name in ("zone", "resource", "container"):
-        found[name] = _text(body, name, 256, required=name in needed.get(found["protocol"], ()))
-    return found, secret
+        found[name] = _text(body, name, 256, required=name in needed, within="storage")
+    return found, auth
 
 
-def _config(body: Any, part: str, kinds: dict[str, tuple[str, ...]]) -> tuple[Record, Record]:
+_NEEDED = {"S3": ("container",), "AZURE": ("container",), "IRODS": ("zone", "resource"), "IRODS4": ("zone", "resource")}
+
+
+def _config(body: Any, part: str, kinds: dict[str, tuple[str, ...]], kept: str) -> tuple[Record, Record | None]:
     """A `storage` or `login` part, its `auth` bare of secrets; and the whole `auth`."""
     if not isinstance(body, dict):
         raise Refusal(400, f"No {part} attribute found. Please provide a JSON object for {part}")
     protocol = _choice(body, "protocol", tuple(kinds), within=part)
-    port = body.get("port")
-    if isinstance(port, str) and port.isdigit():
-        port = int(port)
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65536:
-        raise Refusal(400, f"Invalid {part}.port value. Please give the port as a number")
-    auth = body.get("auth")
-    if not isinstance(auth, dict):
-        raise Refusal(400, f"No {part}.auth attribute found. Please provide a JSON object for {part}.auth")
-    auth = {**auth, "type": _choice(auth, "type", kinds[protocol], within=f"{part}.auth")}
-    proxy = body.get("proxy")
-    if proxy is not None and not (isinstance(proxy, dict) and proxy.get("host")):
-        raise Refusal(400, f"Invalid {part}.proxy value. A proxy is an object with name, host and port")
+    auth = auths.checked(body.get("auth"), kinds[protocol], f"{part}.auth", kept=kept)
     found = {
         "host": _text(body, "host", 256, required=True, within=part),
-        "port": port,
+        "port": auths.port(body, part),
         "protocol": protocol,
-        "proxy": proxy,
-        "auth": shown(auth),
+        "proxy": _proxy(body.get("proxy"), f"{part}.proxy"),
+        "auth": {"type": kept} if auth is None else auths.shown(auth),
     }
     return found, auth
 
 
-def shown(auth: Record) -> Record:
-    """What may be told of a credential."""
-    return {name: auth[name] for name in SHOWN_OF_AUTH if name in auth}
+def _proxy(body: Any, place: str) -> Record | None:
+    if body is None:
+        return None
+    if not isinstance(body, dict):
+        raise Refusal(400, f"Invalid {place} value. A proxy is an object with name, host and port")
+    return {
+        "name": _text(body, "name", 64, within=place),
+        "host": _text(body, "host", 256, required=True, within=place),
+        "port": auths.port(body, place),
+    }
+
+
+def _path(body: Record, name: str) -> str | None:
+    """A folder of the system, which must be one that can be made."""
+    value = _text(body, name, 255, within="storage")
+    for part in (value or "").split("/"):
+        if part == ".." or len(part.encode("utf-8", "surrogatepass")) > 255 or not part.isprintable():
+            raise Refusal(
+                400, f"Invalid storage.{name} value. A part of it may not be .., over 255 bytes or unprintable"
+            )
+    return value
 
 
 def _execution(body: Record) -> Record:
@@ -117,11 +119,8 @@ def _execution(body: Record) -> Record:
     queues = body.get("queues")
     if not isinstance(queues, list) or not queues:
         raise Refusal(400, "No queues found. An execution system needs at least one queue")
-    found = [_queue(queue) for queue in queues]
-    if sum(bool(queue["default"]) for queue in found) > 1:
-        raise Refusal(400, "Invalid queues value. Only one queue may be the default")
-    if len({queue["name"] for queue in found}) < len(found):
-        raise Refusal(400, "Invalid queues value. Two queues have one name")
+    found = [checked_queue(queue) for queue in queues]
+    agreeing(found)
     return {
         "executionType": how,
         "scheduler": _choice(body, "scheduler", SCHEDULERS[how]),
@@ -134,24 +133,34 @@ def _execution(body: Record) -> Record:
     }
 
 
-def _queue(body: Any) -> Record:
-    if not isinstance(body, dict) or not _QUEUE.fullmatch(str(body.get("name", ""))):
+def agreeing(queues: list[Record]) -> None:
+    """Refusal unless these queues can be those of one system."""
+    if sum(bool(queue["default"]) for queue in queues) > 1:
+        raise Refusal(400, "Invalid queues.default value. Only one queue may be the default")
+    if len({queue["name"] for queue in queues}) < len(queues):
+        raise Refusal(400, "Invalid queues.name value. Two queues have one name")
+
+
+def checked_queue(body: Any) -> Record:
+    """A queue that a request describes."""
+    name = body.get("name") if isinstance(body, dict) else None
+    if not isinstance(name, str) or not _QUEUE.fullmatch(name):
         raise Refusal(400, "Invalid queues.name value. Queue names are letters, digits, periods and dashes, up to 128")
     time = body.get("maxRequestedTime")
-    if time is not None and not _TIME.fullmatch(str(time)):
+    if time is not None and not (isinstance(time, str) and _TIME.fullmatch(time)):
         raise Refusal(400, "Invalid queues.maxRequestedTime value. Please give it as hh:mm:ss")
     return {
-        "name": body["name"],
-        "default": _switch(body, "default", default=False),
-        "description": _text(body, "description", 512),
-        "mappedName": _text(body, "mappedName", 128),
+        "name": name,
+        "default": _switch(body, "default", default=False, within="queues"),
+        "description": _text(body, "description", 512, within="queues"),
+        "mappedName": _text(body, "mappedName", 128, within="queues"),
         **{
             name: _count(body, name, within="queues")
             for name in ("maxJobs", "maxUserJobs", "maxNodes", "maxProcessorsPerNode")
         },
         "maxMemoryPerNode": _memory(body.get("maxMemoryPerNode")),
         "maxRequestedTime": time,
-        "customDirectives": _text(body, "customDirectives", 16384),
+        "customDirectives": _text(body, "customDirectives", 16384, within="queues"),
     }
 
 
@@ -159,15 +168,18 @@ def _memory(value: Any) -> float | None:
     """Gigabytes, from a number of them or a text with its unit; -1 for no limit."""
     if value is None or value in (-1, "-1"):
         return None if value is None else -1.0
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    match = _MEMORY.fullmatch(str(value).strip())
-    if match is None or not float(match.group(1)):
+    found = 0.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        found = float(min(value, 2 * _MOST))
+    elif isinstance(value, str) and (match := _MEMORY.fullmatch(value.strip())):
+        found = float(match.group(1)) * _GIGABYTES[(match.group(2) or "").upper()]
+    if not 0 < found <= _MOST:
         raise Refusal(400, "Invalid queues.maxMemoryPerNode value. Please give gigabytes, or a text such as 4GB")
-    return float(match.group(1)) * _GIGABYTES[(match.group(2) or "").upper()]
+    return found
 
 
-def _id(value: Any) -> str:
+def checked_id(value: Any) -> str:
+    """An id that a system may have, or a Refusal."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise Refusal(400, "Invalid id value. A system id is 3 to 64 letters, digits, dots and dashes")
     return value
@@ -175,7 +187,7 @@ def _id(value: Any) -> str:
 
 def _text(body: Record, name: str, longest: int, *, required: bool = False, within: str = "") -> str | None:
     value, called = body.get(name), f"{within}.{name}" if within else name
-    if value in (None, ""):
+    if value is None or (isinstance(value, str) and not value.strip()):
         if required:
             raise Refusal(400, f"Invalid {called} value. Please provide a text for {called}")
         return None
@@ -193,21 +205,22 @@ def _choice(body: Record, name: str, choices: tuple[str, ...], *, default: str |
     return value.upper()
 
 
-def _switch(body: Record, name: str, *, default: bool) -> bool:
+def _switch(body: Record, name: str, *, default: bool, within: str = "") -> bool:
     value = body.get(name)
     if value is None:
         return default
     if str(value).lower() not in ("true", "false", "1", "0"):
-        raise Refusal(400, f"Invalid {name} value. It is true or false")
+        called = f"{within}.{name}" if within else name
+        raise Refusal(400, f"Invalid {called} value. It is true or false")
     return str(value).lower() in ("true", "1")
 
 
 def _count(body: Record, name: str, *, unlimited: bool = True, within: str = "") -> int | None:
     value, called = body.get(name), f"{within}.{name}" if within else name
-    if isinstance(value, str) and value.lstrip("-").isdigit():
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or (value < 1 and not (unlimited and value == -1)):
-        raise Refusal(400, f"Invalid {called} value. It is a positive number" + (" or -1" if unlimited else ""))
-    return value
+    if isinstance(value, int) and not isinstance(value, bool) and (0 < value <= _MOST or (unlimited and value == -1)):
+        return value
+    raise Refusal(400, f"Invalid {called} value. It is a positive number" + (" or -1" if unlimited else ""))
