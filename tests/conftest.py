@@ -25,6 +25,14 @@ settings.load_profile("busy")
 SAID = "said at the end of the run"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keys_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test's tenant keeps a key among those of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests have recorded as SAID, for people. It comes with their reports, from other processes too."""
     for report in terminalreporter.getreports("passed"):
