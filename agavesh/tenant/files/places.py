@@ -167,7 +167,8 @@ class Files:
         if self._decided(folder, user) is not None:
             return set()
         rows = self._tenant.store.sql(
-            f"select distinct path from files left join grants using (uuid) where system = ? and path in ({_marks(paths)})"
+            "select distinct path from files left join grants using (uuid)"
+            f" where system = ? and path in ({_marks(paths)})"
             " and (owner = ? or username in (?, ?, ?))",
             folder.system_id, *paths, user, user, *EVERYBODY,
         )  # fmt: skip
