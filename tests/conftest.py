@@ -90,8 +90,8 @@ def tenant_root(planted: Path, tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "tenant"
     shutil.copytree(planted, root, symlinks=True)
     yield root
-    for control in (root / "jobs").glob("*-007"):
-        Run(control).stop()  # jobs outlive their tenant, but not their test
+    for control in [*(root / "jobs").glob("*-007"), *(root / "actors").glob("*/*/run")]:
+        Run(control).stop()  # jobs and what actors do outlive their tenant, but not their test
 
 
 @pytest.fixture

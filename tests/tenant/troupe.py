@@ -62,9 +62,9 @@ class Troupe:
                 await trio.sleep(0.02)
         return found
 
-    async def send(self, actor: str, message: Any = "hello", **query: str) -> str:
+    async def send(self, actor: str, sent: Any = "hello", /, **query: str) -> str:
         """Send a text. The id of the execution."""
-        more = {"json": {"message": message}, "params": query}
+        more = {"json": {"message": sent}, "params": query}
         return str((await self.ask("POST", f"/{actor}/messages", **more))["executionId"])
 
     async def execution(self, actor: str, id: str) -> dict[str, Any]:
@@ -82,9 +82,9 @@ class Troupe:
     async def log(self, actor: str, id: str) -> str:
         return str((await self.ask("GET", f"/{actor}/executions/{id}/logs"))["logs"])
 
-    async def said(self, actor: str, message: Any = "hello", **query: str) -> str:
+    async def said(self, actor: str, sent: Any = "hello", /, **query: str) -> str:
         """Send a text and wait for the answer's log."""
-        id = await self.send(actor, message, **query)
+        id = await self.send(actor, sent, **query)
         assert (await self.ended(actor, id))["status"] == "COMPLETE"
         return await self.log(actor, id)
 

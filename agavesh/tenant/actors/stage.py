@@ -28,7 +28,7 @@ import termios
 from array import array
 from typing import Any, TypedDict
 
-from agavesh.tenant.jobs.runner import read, write_once
+from agavesh.tenant.jobs.runner import adopt_orphans, end_children, read, write_once
 
 LOG = 1_000_000  # bytes, the platform's own figure
 LARGEST_FILE = 1 << 32  # bytes, of any file that an actor writes
@@ -57,6 +57,7 @@ class Stage:
         self._log = os.open(f"{folder}/log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._logged = 0
         self._wakeups = _signals()
+        adopt_orphans()
         self._results = _bound(folder)
         self._taken = self._size = 0
         self._pipe = _Pipe(f"{folder}/binary_data", f"{folder}/message")
@@ -77,13 +78,14 @@ class Stage:
             self._serve()
         self._drain()
         self._take()
-        io = _io(self._child)
-        _, status, used = os.wait4(self._child, 0)
-        code = os.waitstatus_to_exitcode(status)
+        before = _io()
+        code = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        end_children()  # what it left behind is ours now; and bubblewrap does not wait for the one who did the work
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "exit": code if code >= 0 else 128 - code,  # as containers tell of signals
             "cpu": int((used.ru_utime + used.ru_stime) * 1e9),
-            "io": io,
+            "io": max(_io() - before, 0),
         }
 
     def _start(self, task: Task) -> None:
@@ -243,10 +245,10 @@ def _put(folder: str, name: str, content: bytes) -> None:
     os.rename(f"{folder}/.new", f"{folder}/{name}")  # noqa: PTH104
 
 
-def _io(pid: int) -> int:
-    """Bytes that a process that has ended, and those it waited for, had read and written by any means."""
+def _io() -> int:
+    """Bytes that we, and those we have waited for, have read and written by any means."""
     with contextlib.suppress(OSError, KeyError, ValueError):
-        with open(f"/proc/{pid}/io", encoding="ascii") as file:  # noqa: PTH123
+        with open("/proc/self/io", encoding="ascii") as file:  # noqa: PTH123
             told = dict(line.split(": ") for line in file.read().splitlines())
         return int(told["rchar"]) + int(told["wchar"])
     return 0

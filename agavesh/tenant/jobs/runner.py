@@ -87,7 +87,7 @@ def run(folder: str) -> None:
     if spec is None:
         raise FileNotFoundError(errno.ENOENT, "no spec", f"{folder}/spec.json")
     poll = _listen(folder)
-    _adopt_orphans()
+    adopt_orphans()
     try:
         child = _start(spec)
     except OSError as trouble:
@@ -106,7 +106,7 @@ def run(folder: str) -> None:
     finally:
         _signal_group(child, signal.SIGKILL)  # what the script left in the background ends with it
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        _end_children()
+        end_children()
     ended = {"why": why, "exit": code if code >= 0 else None, "signal": -code if code < 0 else None}
     write_once(f"{folder}/ended.json", {**ended, "at": time.time()})
 
@@ -205,13 +205,13 @@ def _signal_group(leader: int, number: int) -> None:
         os.killpg(leader, number)
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Become the parent of what the script starts and then leaves, so that nothing gets away. Linux only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _end_children() -> None:
+def end_children() -> None:
     """Kill and reap every process that is left of the job, those included that left its group."""
     while True:
         try:
