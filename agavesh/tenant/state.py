@@ -24,6 +24,8 @@ from agavesh.tenant.files.places import Files
 from agavesh.tenant.files.staging import Staging
 from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.life import Jobs
+from agavesh.tenant.meta import documents
+from agavesh.tenant.meta.search import Library
 from agavesh.tenant.notifications import subscriptions
 from agavesh.tenant.notifications.life import Notifications
 from agavesh.tenant.people import People
@@ -62,7 +64,15 @@ class Tenant:
         self.url = ""  # known when it listens
         self.nursery = nursery
         self.confinement = confinement or Confinement.here(root)
-        self.store = Store(root / "tenant.db", index.TABLES, subscriptions.TABLES, changes.TABLES, queue.TABLES)
+        self.store = Store(
+            root / "tenant.db",
+            index.TABLES,
+            subscriptions.TABLES,
+            changes.TABLES,
+            queue.TABLES,
+            documents.TABLES,
+        )
+        self.library = Library(root / "tenant.db")
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
         self.control = control

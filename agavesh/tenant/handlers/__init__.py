@@ -10,9 +10,9 @@ from agavesh.api.operation import Operation
 from agavesh.tenant.context import Context, Handler, Result
 from agavesh.tenant.refusal import Refusal
 
-SERVICES = ("actors", "apps", "clients", "files", "jobs", "notifications", "profiles", "systems")
+SERVICES = ("actors", "apps", "clients", "files", "jobs", "meta", "notifications", "profiles", "systems")
 BESIDE = ("oauth", "about")  # modules with routes only, for what is no service
-UNAVAILABLE = frozenset({"meta"})  # these answer 501
+UNAVAILABLE: frozenset[str] = frozenset()  # these answer 501
 
 
 def modules() -> list[ModuleType]:

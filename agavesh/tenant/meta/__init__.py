@@ -1,0 +1,1 @@
+"""The meta service's insides: documents, the queries that find them, the schemas they follow."""
