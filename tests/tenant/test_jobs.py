@@ -506,3 +506,75 @@ async def test_a_job_that_failed_by_its_own_word_is_still_ended_with_a_delete(sh
     assert processes_of(job["id"]) != []
     assert (await shop.http.delete(f"/jobs/v2/{job['id']}")).status_code == 200
     assert processes_of(job["id"]) == []
+
+
+# set back ------------------------------------------------------------------------------------------------------------
+
+
+async def reset(shop: Shop, job: dict) -> str:
+    """Reset by an administrator. The status it is in then."""
+    async with shop.tenant.http("admin") as admin:
+        answer = await admin.post(f"/jobs/v2/{job['id']}", json={"action": "reset"})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["result"]["status"])
+
+
+async def test_a_running_job_that_is_reset_is_run_again_and_nothing_of_the_first_run_is_left(shop: Shop) -> None:
+    job = await held(shop, await shop.app("[ -p go ] || mkfifo go; echo run >> runs; " + HELD))
+    before = processes_of(job["id"])
+    await reset(shop, job)
+    with trio.fail_after(20):
+        while (work(shop, job) / "runs").read_text() != "run\nrun\n" or (await shop.job(job["id"]))[
+            "status"
+        ] != "RUNNING":
+            await trio.sleep(0.02)
+    assert not {*before} & {*processes_of(job["id"])}
+    job = await let_go(shop, job)
+    assert (job["status"], await shop.output(job["id"], "runs")) == ("FINISHED", "run\nrun\n")
+    history = await shop.history(job["id"])
+    told = history[history.index("RUNNING") :]
+    assert told[:4] == ["RUNNING", "STAGED", "RESET", "STAGING_JOB"] and history.count("RUNNING") == 2
+
+
+async def test_a_job_that_is_reset_while_it_stages_or_archives_does_that_again(shop: Shop) -> None:
+    shop.tenant.path("data.demo", "/alice/in.txt").write_text("input\n")
+    app = await shop.app("cat ${text}", inputs=[field("text")])
+    copiers = shop.tenant.state.jobs._steps._copiers
+    for stage, back in (("STAGING_INPUTS", "PENDING"), ("ARCHIVING", "CLEANING_UP")):
+        job = await held(shop, await held_app(shop)) if stage == "ARCHIVING" else {}
+        for number in range(4):
+            copiers.acquire_on_behalf_of_nowait(number)
+        if job:
+            await trio.to_thread.run_sync((work(shop, job) / "go").write_text, "go\n")
+        else:
+            job = await shop.submit(app, inputs={"text": "in.txt"})
+        assert (await shop.reached(job["id"], stage))["status"] == stage
+        await reset(shop, job)
+        for number in range(4):
+            copiers.release_on_behalf_of(number)
+        assert (await shop.ended(job["id"]))["status"] == "FINISHED"
+        history = await shop.history(job["id"])
+        at = history.index("RESET")
+        assert (history[at - 1], history.count(stage) >= 2) == (back, True), history
+
+
+async def test_only_an_administrator_resets_and_only_what_is_not_at_its_end(shop: Shop) -> None:
+    job = await shop.ran(await shop.app("true"))
+    assert (await shop.http.post(f"/jobs/v2/{job['id']}", json={"action": "reset"})).status_code == 403
+    async with shop.tenant.http("admin") as admin:
+        assert (await admin.post(f"/jobs/v2/{job['id']}", json={"action": "reset"})).status_code == 400
+    assert "RESET" not in await shop.history(job["id"])
+
+
+async def test_a_job_can_be_stopped_in_every_state_that_it_is_in(shop: Shop) -> None:
+    """Also one that is stopped at the moment it is reset: whatever came first, it is stopped in the end."""
+    job = await held(shop, await held_app(shop))
+    async with trio.open_nursery() as nursery, shop.tenant.http("admin") as admin:
+        url = f"/jobs/v2/{job['id']}"
+        await admin.get(url)
+        async with trio.open_nursery() as both:
+            both.start_soon(lambda: admin.post(url, json={"action": "reset"}))
+            both.start_soon(lambda: shop.http.post(url, json={"action": "stop"}))
+        nursery.cancel_scope.cancel()
+    assert (await shop.job(job["id"]))["status"] == "STOPPED"
+    assert processes_of(job["id"]) == []

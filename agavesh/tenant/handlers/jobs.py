@@ -17,7 +17,7 @@ from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.index import FINAL
-from agavesh.tenant.jobs.life import Unstoppable
+from agavesh.tenant.jobs.life import Inactive, Unstoppable
 from agavesh.tenant.jobs.places import may, output_place
 from agavesh.tenant.jobs.submission import accepted
 from agavesh.tenant.notifications.life import links
@@ -34,7 +34,7 @@ OWN_EVENT = "CUSTOM_USER_JOB_EVENT_NAME"
 _WORDS = (
     "PENDING PROCESSING_INPUTS STAGING_INPUTS STAGED STAGING_JOB SUBMITTING QUEUED RUNNING CLEANING_UP ARCHIVING"
     " ARCHIVING_FINISHED ARCHIVING_FAILED FINISHED KILLED STOPPED FAILED PAUSED HEARTBEAT DELETED RESTORED"
-    " PERMISSION_GRANT PERMISSION_REVOKE EMPTY_STATUS_RESPONSE REMOTE_STATUS_CHANGE UNKNOWN_TERMINATION"
+    " RESET PERMISSION_GRANT PERMISSION_REVOKE EMPTY_STATUS_RESPONSE REMOTE_STATUS_CHANGE UNKNOWN_TERMINATION"
 )
 STATES = frozenset(_WORDS.split())
 
@@ -202,9 +202,8 @@ async def manage(ctx: Context, *, jobId: str, body: Any) -> Result:
                 _show(ctx, jobId, True, "RESTORED", "Job was restored and is visible again")
             return _full(ctx, _job(ctx, jobId, Pem.WRITE))
         case "reset":
-            if not ctx.admin:
-                raise Refusal(403, "Only an administrator of the tenant can reset a job.")
-            raise Refusal(501, "This tenant takes jobs up by itself; there is nothing to reset.")
+            await _reset(ctx, jobId)
+            return _full(ctx, _job(ctx, jobId, Pem.WRITE))
     raise Refusal(400, f"Invalid action {body['action']}")
 
 
@@ -220,6 +219,17 @@ async def _stop(ctx: Context, job_id: str) -> None:
         await ctx.tenant.jobs.stop(job_id)
     except Unstoppable:
         raise Refusal(502, f"Job {job_id} could not be stopped: its processes do not end.") from None
+
+
+async def _reset(ctx: Context, job_id: str) -> None:
+    if not ctx.admin:
+        raise Refusal(403, "User does not have permission to roll back this job.")
+    try:
+        await ctx.tenant.jobs.reset(job_id, ctx.user)
+    except Inactive:
+        raise Refusal(400, "Unable to reset inactive jobs to previous state.") from None
+    except Unstoppable:
+        raise Refusal(502, f"Job {job_id} could not be reset: its processes do not end.") from None
 
 
 def _show(ctx: Context, job_id: str, visible: bool, event: str, description: str) -> None:

@@ -35,16 +35,29 @@ log = logging.getLogger(__name__)
 KILL = 15.0  # seconds that the end of a job may take; its runner grants the processes three
 
 
+# where a job begins again that an administrator resets, by the status it is reset in (wire: as the platform's service)
+BEFORE = {
+    **dict.fromkeys(("PENDING", "PROCESSING_INPUTS", "STAGING_INPUTS", "STAGED"), "PENDING"),
+    **dict.fromkeys(("STAGING_JOB", "SUBMITTING", "QUEUED", "RUNNING", "CLEANING_UP"), "STAGED"),
+    **dict.fromkeys(("ARCHIVING", "ARCHIVING_FAILED", "ARCHIVING_FINISHED"), "CLEANING_UP"),
+}
+
+
 class Unstoppable(Exception):
     """A job that was told to stop still runs."""
 
 
+class Inactive(Exception):
+    """A job that is at its end cannot be set back."""
+
+
 @dataclass
 class _Task:
-    """A job's task: its scope is cancelled to stop the job, `over` is set at its end."""
+    """A job's task: its scope is cancelled to stop the job, or to set it back for `reset`; `over` is set at its end."""
 
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     over: trio.Event = field(default_factory=trio.Event)
+    reset: str = ""  # who has asked for it
 
 
 class Jobs:
@@ -78,9 +91,24 @@ class Jobs:
 
     async def stop(self, job_id: str) -> None:
         """End a job wherever it is; nothing happens to one at its end. Raises Unstoppable."""
-        if (task := self._tasks.get(job_id)) is None:
+        if job_id not in self._tasks:
             run_of(self._tenant, job_id).stop()  # the script of a job that had failed by its own word may still run
-            return
+        while (task := self._tasks.get(job_id)) is not None:  # one that was just set back comes again
+            task.reset = ""
+            await self._interrupt(job_id, task)
+
+    async def reset(self, job_id: str, by: str) -> None:
+        """Let a job do again what it does, from its last safe point; a script that runs is ended and run anew.
+
+        Raises Inactive, Unstoppable.
+        """
+        job, task = self._tenant.store.get("job", job_id), self._tasks.get(job_id)
+        if job is None or job["status"] in FINAL or task is None:
+            raise Inactive(job_id)
+        task.reset = by
+        await self._interrupt(job_id, task)
+
+    async def _interrupt(self, job_id: str, task: _Task) -> None:
         task.scope.cancel()
         with trio.move_on_after(KILL):
             await task.over.wait()
@@ -107,7 +135,9 @@ class Jobs:
             with task.scope:
                 await patiently(partial(self._go_on, job_id))
             if task.scope.cancelled_caught:
-                await patiently(partial(self._end, job_id))
+                await patiently(
+                    partial(self._set_back, job_id, task.reset) if task.reset else partial(self._end, job_id)
+                )
         except Exception:  # the edge: the record stays as it is, and the next start takes it up
             log.exception("job %s was left where it is", job_id)
         finally:
@@ -115,6 +145,8 @@ class Jobs:
             self._tenant.awake.discard(job_id)
             del self._tasks[job_id]
             task.over.set()
+            if task.reset and task.scope.cancelled_caught:
+                self._start(job_id)
 
     async def _go_on(self, job_id: str) -> None:
         """Step after step, to the end."""
@@ -144,6 +176,22 @@ class Jobs:
         job = self._tenant.store.get("job", job_id)
         if job is not None and job["status"] not in FINAL:
             self._advance(job, stopped())
+
+    async def _set_back(self, job_id: str, by: str) -> None:
+        """What a reset comes to: nothing runs, and the record is where the job can go on from."""
+        self._steps.run(job_id).stop()
+        await self._steps.processes_gone(job_id)
+        job = self._tenant.store.get("job", job_id)
+        if job is None or job["status"] in FINAL:
+            return
+        status = BEFORE[job["status"]]
+        again = {"startTime": None, "endTime": None, "localId": None} if status != "CLEANING_UP" else {}
+        if again:
+            await self._steps.forget_run(job_id)
+        store = self._tenant.store
+        with store.together():
+            self._advance(job, Next(status, "Job was set back", again))
+            store.event(job_id, "RESET", f"Job was manually reset to {status} by {by}", by=by)
 
     def _advance(self, job: Job, following: Next) -> None:
         store = self._tenant.store

@@ -6,7 +6,9 @@ tenant ended in the midst of it. It writes no record: it says what is `Next`, an
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -186,6 +188,12 @@ class Steps:
         if ended is None and run.asked_for:
             await trio.to_thread.run_sync(sweep, job_id)
         return ended
+
+    async def forget_run(self, job_id: str) -> None:
+        """Let the script of a job be run once more: a runner that had it is gone, and its folder with it."""
+        run = self._runs.pop(job_id, None) or run_of(self._tenant, job_id)
+        with contextlib.suppress(FileNotFoundError):
+            await trio.to_thread.run_sync(shutil.rmtree, run.folder)
 
     async def _cleaning_up(self, job: Job) -> Next:
         if (reason := self._what_went_wrong(job)) is not None:
