@@ -122,9 +122,12 @@ class Body:
             return b""
         if not self._gone.alive:
             raise ValueError("this download was closed before its end")
-        more = self._background.call(self._some)
-        if not more:
-            self._ended = True
+        try:
+            more = self._background.call(self._some)
+        except BaseException:
+            self.close()  # what came before the trouble is lost, and must not be missed unseen
+            raise
+        if self._ended:
             self.close()
         return more
 
@@ -148,6 +151,8 @@ class Body:
             size += len(piece)
             if size >= CHUNK:
                 break
+        else:
+            self._ended = True
         return b"".join(pieces)
 
     async def _all(self) -> bytes:

@@ -6,19 +6,23 @@ import asyncio
 import functools
 import gc
 import os
+import signal
+import subprocess
+import sys
 import threading
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import trio
 
-from agavesh.client import Agave, connect
+from agavesh.client import connect
+from agavesh.client.accounts import Account, Accounts
 from agavesh.client.blocking import Connection
-from agavesh.client.errors import BadArgument, NotFound, NotSignedIn, Unreachable
+from agavesh.client.errors import BadAnswer, BadArgument, NotFound, NotSignedIn
 
 from ..conftest import Tenant
 
@@ -44,8 +48,10 @@ async def plainly(script: Callable[[], T]) -> T:
 def put(agave: Connection, content: bytes, name: str = "draft.txt") -> None:
     """A file, and its settling."""
     agave.files.importData(**HOME, fileName=name, fileToUpload=content)
-    while agave.files.list(systemId="data.demo", filePath=f"/alice/{name}")[0].length != len(content):
-        pass
+    while True:
+        with suppress(NotFound):
+            if agave.files.list(systemId="data.demo", filePath=f"/alice/{name}")[0].length == len(content):
+                return
 
 
 async def test_a_call_gives_its_answer(agave: Connection) -> None:
@@ -137,7 +143,7 @@ async def test_a_download_that_is_cut_is_asked_for_anew_where_all_of_it_is_wante
     tenant.faults.add("cut", "files.download", times=1, after=1000)
     assert await plainly(lambda: agave.files.download(**DRAFT).content) == b"x" * 300_000
     tenant.faults.add("cut", "files.download", times=1, after=1000)
-    with pytest.raises(Exception, match="cut after"):
+    with pytest.raises(BadAnswer, match="cut after"):
         await plainly(lambda: agave.files.download(**DRAFT).save(tmp_path / "saved"))
     assert not [path for path in tmp_path.iterdir() if "saved" in path.name]
 
@@ -186,7 +192,11 @@ async def test_an_error_shows_the_callers_lines_and_no_machinery(agave: Connecti
         await plainly(script)
     frames = traceback.extract_tb(caught.value.__traceback__)
     mine = next(place for place, frame in enumerate(frames) if frame.name == "script")
-    assert [Path(frame.filename).name for frame in frames[mine + 1 :]] == ["operation.py", "blocking.py", "background.py"]
+    assert [Path(frame.filename).name for frame in frames[mine + 1 :]] == [
+        "operation.py",
+        "blocking.py",
+        "background.py",
+    ]
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
@@ -230,3 +240,108 @@ async def test_a_connection_ends_its_thread_when_it_is_closed_or_forgotten(tenan
     for thread in behind():
         await plainly(functools.partial(thread.join, 30))
     assert not behind()
+
+
+# whole programs: their main thread, their end, their children
+
+BEGIN = "import os, sys\nfrom agavesh.client import connect\nagave = connect(sys.argv[1], token=sys.argv[2])\n"
+
+
+async def ran(tenant: Tenant, text: str) -> str:
+    """What a program says; it must end well, without a word of complaint."""
+    command = [sys.executable, "-W", "error", "-c", BEGIN + text, tenant.url, tenant.token()]
+    with trio.fail_after(60):
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    return done.stdout.decode()
+
+
+async def test_a_program_ends_with_a_connection_open(tenant: Tenant) -> None:
+    assert await ran(tenant, "print(agave.profiles.get().username)") == "alice\n"
+
+
+async def test_a_program_ends_while_another_thread_waits(tenant: Tenant) -> None:
+    tenant.faults.add("slow", "profiles.get", seconds=600)
+    text = """
+import threading, time
+def wait():
+    try:
+        agave.profiles.get()
+    except Exception as error:
+        print("told:", error)
+threading.Thread(target=wait, daemon=True).start()
+while not agave.systems.list():
+    pass
+"""
+    await ran(tenant, text)
+
+
+async def test_ctrl_c_cancels_the_call_and_is_heard_at_once(tenant: Tenant) -> None:
+    tenant.faults.add("slow", "profiles.get", seconds=600)
+    text = """
+try:
+    agave.profiles.get()
+except KeyboardInterrupt:
+    print("heard;", len(agave.systems.list()) > 0)
+"""
+    command = [sys.executable, "-c", BEGIN + text, tenant.url, tenant.token()]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with trio.fail_after(60):
+        while not tenant.faults.requests["profiles.get"]:
+            await trio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = b"".join([chunk async for chunk in process.stdout])
+        assert await process.wait() == 0
+    await process.stdout.aclose()
+    assert said == b"heard; True\n"
+
+
+async def test_a_forked_child_has_a_connection_of_its_own(tenant: Tenant) -> None:
+    text = """
+import multiprocessing
+def name(number):
+    return agave.profiles.get().username + str(number)
+if __name__ == "__main__":
+    print(name(0), flush=True)
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        print(*pool.map(name, range(1, 7)), flush=True)
+    child = os.fork()
+    if not child:
+        print(name(7), flush=True)
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    print(name(8))
+"""
+    assert await ran(tenant, text) == "alice0\nalice1 alice2 alice3 alice4 alice5 alice6\nalice7\nalice8\n"
+
+
+# who one is
+
+
+async def test_the_words_of_agavepys_constructor_are_understood(tenant: Tenant) -> None:
+    key, secret = tenant.client
+
+    def script() -> str | None:
+        with connect(
+            api_server=tenant.url, username="bob", password=tenant.users["bob"], api_key=key, api_secret=secret,
+            client_name="script", tenant_id="embedded", verify=True, resources=None,
+        ) as agave:  # fmt: skip
+            return agave.profiles.get()["username"]  # type: ignore[no-any-return]
+
+    assert await plainly(script) == "bob"
+
+
+def test_a_saved_account_is_chosen_by_its_tenant_or_its_client(accounts: Accounts) -> None:
+    accounts.save(Account("https://a.example.org", "ann", access_token="1", tenant_id="a", client_name="one"))
+    accounts.save(Account("https://b.example.org", "bea", access_token="2", tenant_id="b", client_name="two"))
+    assert connect(tenant_id="a").url == "https://a.example.org"
+    assert connect(client_name="two").username == "bea"
+    with pytest.raises(NotSignedIn, match="no saved account of three"):
+        connect(client_name="three")
+
+
+def test_without_a_word_it_is_the_account_that_is_configured(accounts: Accounts) -> None:
+    accounts.save(Account("https://a.example.org", "ann", access_token="1"))
+    with connect() as agave:
+        assert (agave.url, agave.username) == ("https://a.example.org", "ann")
