@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -524,10 +525,9 @@ async def test_a_running_job_that_is_reset_is_run_again_and_nothing_of_the_first
     before = processes_of(job["id"])
     await reset(shop, job)
     with trio.fail_after(20):
-        while (work(shop, job) / "runs").read_text() != "run\nrun\n" or (await shop.job(job["id"]))[
-            "status"
-        ] != "RUNNING":
+        while (work(shop, job) / "runs").read_text() != "run\nrun\n":
             await trio.sleep(0.02)
+    await shop.reached(job["id"], "RUNNING")
     assert not {*before} & {*processes_of(job["id"])}
     job = await let_go(shop, job)
     assert (job["status"], await shop.output(job["id"], "runs")) == ("FINISHED", "run\nrun\n")
@@ -566,15 +566,10 @@ async def test_only_an_administrator_resets_and_only_what_is_not_at_its_end(shop
     assert "RESET" not in await shop.history(job["id"])
 
 
-async def test_a_job_can_be_stopped_in_every_state_that_it_is_in(shop: Shop) -> None:
-    """Also one that is stopped at the moment it is reset: whatever came first, it is stopped in the end."""
+async def test_a_job_that_is_stopped_while_it_is_reset_is_stopped_whichever_came_first(shop: Shop) -> None:
     job = await held(shop, await held_app(shop))
-    async with trio.open_nursery() as nursery, shop.tenant.http("admin") as admin:
-        url = f"/jobs/v2/{job['id']}"
-        await admin.get(url)
-        async with trio.open_nursery() as both:
-            both.start_soon(lambda: admin.post(url, json={"action": "reset"}))
-            both.start_soon(lambda: shop.http.post(url, json={"action": "stop"}))
-        nursery.cancel_scope.cancel()
+    async with shop.tenant.http("admin") as admin, trio.open_nursery() as both:
+        for http, action in ((admin, "reset"), (shop.http, "stop")):
+            both.start_soon(partial(http.post, f"/jobs/v2/{job['id']}", json={"action": action}))
     assert (await shop.job(job["id"]))["status"] == "STOPPED"
     assert processes_of(job["id"]) == []
