@@ -76,7 +76,8 @@ class Grants:
         event, text = ("PERMISSION_GRANT", "was granted") if bits else ("PERMISSION_REVOKE", "was revoked")
         with self.ctx.store.together():
             self.ctx.store.grant(self.uuid, username, bits)
-            self.ctx.store.event(self.uuid, event, f"Permission {text}: {username}", by=self.ctx.user)
+            told = self._entry(username, bits)
+            self.ctx.store.event(self.uuid, event, f"Permission {text}: {username}", by=self.ctx.user, told=told)
 
     def _entry(self, username: str, bits: int) -> dict[str, Any]:
         words: Mapping[str, Pem] = {"read": Pem.READ, "write": Pem.WRITE, "execute": Pem.EXECUTE}

@@ -127,6 +127,8 @@ def write(ctx: Context, record: Record, app_id: str, event: str, description: st
 def erase(ctx: Context, app: Record) -> None:
     """Drop a record for good; the jobs that ran it are hidden."""
     with ctx.store.together():
+        # whoever listens hears of it, though the history goes with the record
+        ctx.store.event(app["uuid"], "DELETED", "App was removed", by=ctx.user)
         ctx.store.drop("app", app["id"])
         ctx.store.forget(app["uuid"])
         for job_id in index.of_app(ctx.store, app["id"]):

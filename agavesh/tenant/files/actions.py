@@ -186,6 +186,8 @@ def _removed(ctx: Context, place: Place, uuid: str | None) -> Path | None:
 def _forget(ctx: Context, place: Place, uuid: str | None) -> None:
     if uuid is not None:  # whoever listens hears of it, though the history goes with the record
         ctx.store.event(uuid, "DELETED", f"{place.path} was deleted", by=ctx.user)
+    for below, path in ctx.tenant.notifications.kept.heard_below(place.system_id, place.path):
+        ctx.store.event(below, "DELETED", f"{path} was deleted with {place.path}", by=ctx.user)
     ctx.tenant.files.removed(place)
     content_changed(ctx.tenant, place.system_id, place.path, ctx.user)
 

@@ -79,7 +79,8 @@ def permit(ctx: Context, place: Place, body: Any) -> Result:
                 files.forget_grants(place, username)
             ctx.store.grant(uuid, username, bits, recursive=recursive)
             event = "PERMISSION_GRANT" if bits else "PERMISSION_REVOKE"
-            ctx.store.event(uuid, event, f"{pem_word(bits)} for {username}", by=ctx.user)
+            told = _permission(ctx, place, username, bits, recursive)
+            ctx.store.event(uuid, event, f"{pem_word(bits)} for {username}", by=ctx.user, told=told)
     return Answer([_permission(ctx, place, username, bits, recursive)], status=201 if bits else 200)
 
 

@@ -347,7 +347,7 @@ async def trigger_event(ctx: Context, *, jobId: str, token: str, status: str) ->
         raise Refusal(400, f"{name[:64]} cannot be the name of a job's own event, or it tells too much")
     if job["status"] in FINAL:
         raise Refusal(400, f"The job is {job['status']} and can report no event")
-    ctx.store.event(jobId, name, told or "Event of the job", by=job["owner"])
+    ctx.store.event(jobId, name, told or "Event of the job", by=job["owner"], told=body)
     return Answer(status=202)
 
 

@@ -213,6 +213,10 @@ class Notifications:
                 with trio.move_on_after(min(left, LOOK)):
                     await wake.wait()
 
+    def expects(self, subscription: str) -> bool:
+        """Whether a subscription is to be looked at, now or at some time."""
+        return subscription in self._schedule
+
     def _keep_awake(self, left: float) -> None:
         if self._schedule.idle and left > SOON:
             self._tenant.awake.discard("notifications")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from agavesh.tenant.limits import seconds
+from agavesh.tenant.words import PEMS, pem_word
 
 _MACRO = re.compile(r"\$\{([A-Za-z_]+)\}")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -40,7 +41,9 @@ def values(kind: str, record: Mapping[str, Any], *, event: str, uuid: str, told:
     found |= {f"{prefix}_UUID": uuid, f"{prefix}_URL": href, f"{prefix}_JSON": _text(record)}
     found |= _special(kind, record)
     if isinstance(told, Mapping) and (about := _about(event)):
-        found |= _spread(f"{about}_", {"lastUpdated": record.get("lastUpdated"), **told})
+        found |= _spread(f"{about}_", {"lastUpdated": record.get("lastUpdated"), "id": uuid, **told})
+        if isinstance(rights := told.get("permission"), Mapping):
+            found["PERMISSION_PERMISSION"] = pem_word(sum(PEMS[word.upper()] for word, may in rights.items() if may))
         found[f"{about}_JSON"] = _text(told)
     return found | {
         "UUID": uuid, "EVENT": event, "OWNER": _text(record.get("owner")),

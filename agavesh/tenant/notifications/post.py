@@ -65,5 +65,13 @@ async def post(http: httpx.AsyncClient, url: str, body: bytes, *, delivery: str,
         return Outcome(code, f"No whole answer in {LONGEST:.0f} s")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, ValueError) as problem:
         # an answer whose status came is an answer, whatever becomes of its body
-        return Outcome(code, f"{type(problem).__name__}: {problem}".rstrip(": "))
+        return Outcome(code, _reason(problem))
     return Outcome(code, said[:ENOUGH].decode(errors="replace"))
+
+
+def _reason(problem: BaseException) -> str:
+    """What an error says; httpx often leaves that to the one behind it."""
+    behind: BaseException | None = problem
+    while behind is not None and not str(behind):
+        behind = behind.__cause__ or behind.__context__
+    return f"{type(problem).__name__}: {behind or ''}".rstrip(": ")

@@ -83,6 +83,9 @@ class Schedule:
         """When to take again; inf if only an addition or an end can help."""
         return self._heap[0][0] if self._heap and len(self._under_way) < self._width else inf
 
+    def __contains__(self, subscription: object) -> bool:
+        return subscription in self._waiting or subscription in self._under_way
+
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""

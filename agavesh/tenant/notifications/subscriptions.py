@@ -97,6 +97,15 @@ class Subscriptions:
         )  # fmt: skip
         return [msgspec.json.decode(body) for pattern, body in rows if hears(pattern, event)]
 
+    def heard_below(self, system: str, path: str) -> list[tuple[str, str]]:
+        """The uuids and paths below a folder that somebody hears of by their uuids."""
+        base = path.rstrip("/")
+        return self._store.sql(
+            "select distinct uuid, path from files join subscriptions on resource = uuid and hearing"
+            " where system = ? and path > ? and path < ?",
+            system, base + "/", base + "0",
+        )  # fmt: skip
+
     def is_hearing(self, id: str) -> bool:
         return bool(self._store.sql("select 1 from subscriptions where id = ? and hearing", id))
 

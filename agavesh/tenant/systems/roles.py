@@ -67,7 +67,8 @@ def _grant(ctx: Context, system: Record, username: str, role: str) -> None:
         if role != "NONE":
             ctx.store.sql("insert into roles values (?, ?, ?)", system["id"], username, role)
         event = "ROLES_REVOKE" if role == "NONE" else "ROLES_GRANT"
-        ctx.store.event(system["uuid"], event, f"{role} for {username}", by=ctx.user)
+        told = {"username": username, "role": role}
+        ctx.store.event(system["uuid"], event, f"{role} for {username}", by=ctx.user, told=told)
         forget_defaults(ctx, system)
 
 
