@@ -33,7 +33,7 @@ import agavesh
 from agavesh.client.accounts import Account, Accounts, find_account
 from agavesh.client.answers import MALFORMED
 from agavesh.client.client import Agave
-from agavesh.client.errors import AgaveError, NotSignedIn, TimedOut, Unreachable, Untrusted
+from agavesh.client.errors import AgaveError, NotAllowed, NotSignedIn, TimedOut, Unreachable, Untrusted
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,17 @@ async def current_account(
         if os.environ.get(name):
             raise NotSignedIn(f"{name} is set, but nothing says for which platform", hint="set AGAVE_BASE_URL as well")
     return await local_account(notice=notice)
+
+
+def administrator(card: Card) -> Account:
+    """An account of a tenant's own administrator. NotAllowed if its card names none."""
+    for user in card.users:
+        if user.admin:
+            return Account(
+                card.url, user.username, password=user.password, api_key=card.client.key,
+                api_secret=card.client.secret, tenant_id=card.tenant, ca_cert=card.ca_cert,
+            )  # fmt: skip
+    raise NotAllowed("the tenant does not say who administers it", hint="`agavesh tenant stop`, then try again")
 
 
 async def stay_up(account: Account, *, every: float = AWAKE) -> None:

@@ -53,6 +53,27 @@ def checked_password(value: Any) -> str:
     return value
 
 
+def _object(body: Any) -> Record:
+    if not isinstance(body, dict):
+        raise Refusal(400, "Invalid JSON found. A user is described by an object")
+    return body
+
+
+def _admin(body: Record) -> bool | None:
+    """Whether a request makes its user an administrator; None if it does not say."""
+    value = body.get("admin")
+    if value is None:
+        return None
+    if str(value).lower() not in ("true", "false"):
+        raise fields.wrong("admin", "is true or false")
+    return str(value).lower() == "true"
+
+
+def _what_changed(username: str, body: Record) -> str:
+    changed = ", ".join(sorted(body.keys() & {"admin", "password"})) or "profile"
+    return f"{username}: {changed} changed"
+
+
 def personal(body: Record, old: Record | None = None) -> Record:
     """What is told of a person: what the request says, else what was known. Both spellings of names are understood,
     and both are kept, as platforms differ in theirs."""
@@ -90,65 +111,51 @@ class People:
             raise Refusal(404, f"No user found matching {username}")
         return profile
 
-    def checked(self, body: Record) -> Record:
-        """The profile that a request for a new user describes, or a Refusal."""
-        username = checked_name(body.get("username"))
-        if username.lower() in {name.lower() for name in self._auth.usernames()}:
-            raise Refusal(400, f"The username {username} is taken")
-        now = time.time()
-        profile = {"username": username, **personal(body), "status": "ACTIVE", "uuid": new_uuid("001"),
-                   "create_time": time.strftime("%Y%m%d%H%M%SZ", time.gmtime(now))}  # fmt: skip
-        self._lone_email(profile)
-        return profile
-
-    def add(self, profile: Record, kept: str, *, by: str, admin: bool = False) -> Record:
-        """A new user; `kept` is the hash of the password."""
-        username = profile["username"]
-        if self._auth.exists(username):
-            raise Refusal(400, f"The username {username} is taken")
+    async def create(self, body: Any, *, by: str) -> Record:
+        """A new user, as a request describes them: username, email and password, and whether they are an `admin`."""
+        body = _object(body)
+        profile, password, admin = self._new(body), checked_password(body.get("password")), _admin(body)
+        kept = await self._auth.hashed(password)
         with self._together():
-            self._auth.add_user(username, kept, admin=admin)
-            self._store.put("profile", username, profile, owner=username)
-            self._store.event(profile["uuid"], "CREATED", f"User {username} was added", by=by)
+            self._new(body)  # somebody else may have had the name meanwhile
+            self._auth.add_user(profile["username"], kept, admin=bool(admin))
+            self._store.put("profile", profile["username"], profile, owner=profile["username"])
+            self._store.event(profile["uuid"], "CREATED", f"User {profile['username']} was added", by=by)
         return profile
 
-    def change(self, username: str, body: Record, *, by: str) -> Record:
-        """Change what is told of a user."""
-        profile = personal(body, self.profile(username))
-        self._lone_email(profile)
-        with self._store.together():
-            self._store.put("profile", username, profile, owner=username)
-            self._store.event(profile["uuid"], "UPDATED", f"The profile of {username} was changed", by=by)
-        return profile
-
-    def set_admin(self, username: str, admin: bool) -> None:
-        """Let a user administer the tenant, or not."""
+    async def update(self, username: str, body: Any, *, by: str) -> Record:
+        """Change what a request says of a user, and leave the rest. With a new password all their tokens end."""
+        body = _object(body)
         self.profile(username)
-        if not admin and self._auth.is_admin(username) and self._is_own(username):
-            raise Refusal(400, f"{username} is one of the tenant's own users, and stays its administrator")
-        self._auth.set_admin(username, admin)
-
-    def set_password(self, username: str, password: str, kept: str, *, by: str) -> None:
-        """Change a password; `kept` is its hash. All tokens of the user end."""
-        profile = self.profile(username)
-        with self._store.together():
-            self._auth.set_password(username, kept)
-            self._store.event(profile["uuid"], "UPDATED", f"The password of {username} was changed", by=by)
-        if self._is_own(username):
+        if body.get("username", username) != username:
+            raise Refusal(400, "Invalid value for username: the one in the body is not that of the path.")
+        admin, password = _admin(body), None if body.get("password") is None else checked_password(body["password"])
+        kept = None if password is None else await self._auth.hashed(password)
+        with self._together():
+            profile = personal(body, self.profile(username))
+            self._lone_email(profile)
+            if admin is not None:
+                self._set_admin(username, admin)
+            if kept is not None:
+                self._auth.set_password(username, kept)
+            self._store.put("profile", username, profile, owner=username)
+            self._store.event(profile["uuid"], "UPDATED", _what_changed(username, body), by=by)
+        if password is not None and self._is_own(username):
             for user in self._secrets.users:
                 if user["username"] == username:
                     user["password"] = password
             self._keep()
             self.announce()
+        return profile
 
-    def remove(self, username: str, *, by: str) -> Record:
+    def delete(self, username: str, *, by: str) -> Record:
         """Remove a user with their tokens, clients, roles, grants and internal users. What they own stays."""
         profile = self.profile(username)
         if self._is_own(username):
             raise Refusal(400, f"{username} is one of the tenant's own users, and cannot be removed")
         with self._together():
             for internal in [*self.internal_users(username)]:
-                self.drop_internal(username, internal["username"])
+                self.drop_internal(username, internal["username"], by=by)
             for table in ("roles", "grants"):
                 self._store.sql(f"delete from {table} where username = ?", username)
             self._store.drop("defaults", username)
@@ -156,6 +163,21 @@ class People:
             self._store.event(profile["uuid"], "DELETED", f"User {username} was removed", by=by)
             self._auth.drop_user(username)
         return profile
+
+    def _new(self, body: Record) -> Record:
+        """The profile of the user that a request wants, or a Refusal."""
+        username = checked_name(body.get("username"))
+        if username.lower() in {name.lower() for name in self._auth.usernames()}:
+            raise Refusal(400, f"The username {username} is taken")
+        profile = {"username": username, **personal(body), "status": "ACTIVE", "uuid": new_uuid("001"),
+                   "create_time": time.strftime("%Y%m%d%H%M%SZ", time.gmtime())}  # fmt: skip
+        self._lone_email(profile)
+        return profile
+
+    def _set_admin(self, username: str, admin: bool) -> None:
+        if not admin and self._auth.is_admin(username) and self._is_own(username):
+            raise Refusal(400, f"{username} is one of the tenant's own users, and stays its administrator")
+        self._auth.set_admin(username, admin)
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
@@ -188,7 +210,7 @@ class People:
         return found
 
     def put_internal(self, owner: str, body: Record, old: Record | None, *, by: str) -> Record:
-        """Add or change one. The status is ACTIVE unless the request says INACTIVE."""
+        """Add one, or change `old`. The status is ACTIVE unless the request says INACTIVE."""
         status = fields.choice(body, "status", ("ACTIVE", "INACTIVE")) if body.get("status") else "ACTIVE"
         if old is not None:
             record, event = {**personal(body, old), "status": status}, "UPDATED"
@@ -203,7 +225,7 @@ class People:
             self._store.event(record["uuid"], event, f"Internal user {record['username']} of {owner}", by=by)
         return record
 
-    def drop_internal(self, owner: str, name: str) -> None:
+    def drop_internal(self, owner: str, name: str, *, by: str) -> None:
         """Remove one, with their credentials on the owner's systems."""
         record = self.internal(owner, name)
         with self._store.together():
@@ -212,4 +234,4 @@ class People:
                 " (select id from records where kind = 'system' and owner = ?)", name, owner,
             )  # fmt: skip
             self._store.drop("internal", f"{owner}/{name}")
-            self._store.event(record["uuid"], "DELETED", f"Internal user {name} of {owner}", by=owner)
+            self._store.event(record["uuid"], "DELETED", f"Internal user {name} of {owner}", by=by)

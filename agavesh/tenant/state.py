@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import trio
 
+from agavesh.tenant import auth as users
 from agavesh.tenant.access import AccessLog
 from agavesh.tenant.actors import queue
 from agavesh.tenant.actors.workers import Actors
@@ -66,6 +67,7 @@ class Tenant:
         self.confinement = confinement or Confinement.here(root)
         self.store = Store(
             root / "tenant.db",
+            users.TABLES,
             index.TABLES,
             subscriptions.TABLES,
             changes.TABLES,

@@ -31,6 +31,7 @@ class Profile(Record, kw_only=True):
     status: str | None = None
     uid: Any = None
     create_time: str | None = None
+    admin: bool | None = None  # the embedded tenant's: told to administrators
 
     @property
     def name(self) -> str:

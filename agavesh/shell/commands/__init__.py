@@ -19,7 +19,10 @@ MODULES = {
     "mount": ("mount", "umount"),
     "read": ("cat", "head", "tail"),
     "systems": ("systems", "systems default", "systems list", "systems show"),
-    "tenant": ("tenant", "tenant serve", "tenant start", "tenant status", "tenant stop"),
+    "tenant": (
+        "tenant", "tenant serve", "tenant start", "tenant status", "tenant stop", "tenant user add", "tenant user list",
+        "tenant user password", "tenant user remove",
+    ),
     "transfer": ("get", "put"),
 }  # fmt: skip
 

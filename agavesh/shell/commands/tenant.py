@@ -1,6 +1,7 @@
 """tenant: the embedded platform on this machine. The one module outside the tenant that loads it."""
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 from agavesh.api.words import LocalPath, Word
 from agavesh.client.errors import AgaveError, BadArgument, Busy, NotAllowed, NotFound, TimedOut, Unreachable
@@ -8,6 +9,7 @@ from agavesh.shell.command import command
 from agavesh.shell.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 Root = Annotated[LocalPath, Word("folder that the tenant keeps everything in; else the one of your own", lists="local")]
@@ -131,6 +133,127 @@ async def stop(here: Session, *, root: Root = "") -> None:
     finally:
         os.close(process)
     raise TimedOut(f"the tenant, process {pid}, was asked to end and still runs", hint="try again in a moment")
+
+
+UserName = Annotated[str, Word("name of a user of the tenant")]
+PasswordStdin = Annotated[bool, Word("read the password from standard input")]
+
+
+@command("tenant user add")
+async def user_add(
+    here: Session,
+    name: UserName,
+    *,
+    admin: Annotated[bool, Word("let them administer the tenant: see and change what all have, add and remove users")] = (
+        False
+    ),
+    email: Annotated[str, Word("their e-mail address; else NAME@localhost")] = "",
+    first_name: Annotated[str, Word("their first name")] = "",
+    last_name: Annotated[str, Word("their last name")] = "",
+    password_stdin: PasswordStdin = False,
+    root: Root = "",
+) -> None:
+    """Add a user to your tenant, whether it runs or not.
+
+    The password is asked for, or read from standard input; it is never an argument.
+    """
+    password = await _new_password(here, name, password_stdin)
+    body = {"username": name, "email": email or f"{name}@localhost", "password": password, "admin": admin,
+            "firstName": first_name, "lastName": last_name}  # fmt: skip
+    async with _profiles(root) as profiles:
+        await profiles.create(body=body)
+    here.console.note(f"agavesh: added {name}" + (", an administrator" if admin else ""))
+
+
+@command("tenant user list", examples=["tenant user list"])
+async def user_list(here: Session, *, root: Root = "") -> None:
+    """List the users of your tenant."""
+    import msgspec
+
+    from agavesh.api.models.profiles import Profile
+    from agavesh.api.record import Record, decode_page
+    from agavesh.shell.render import Column, field, show_list
+
+    found: list[Any] = []
+    async with _profiles(root) as profiles:
+        while page := await profiles.list(limit=100, offset=len(found)):
+            found += page if isinstance(page[0], Record) else decode_page(msgspec.json.encode(page), Profile)
+    await show_list(
+        here, found,
+        [field("username"), Column("admin", lambda user: "admin" if user.admin else ""), field("email"), field("name")],
+    )  # fmt: skip
+
+
+@command("tenant user password")
+async def user_password(
+    here: Session, name: UserName, *, password_stdin: PasswordStdin = False, root: Root = ""
+) -> None:
+    """Give a user of your tenant another password. All their tokens end.
+
+    The password is asked for, or read from standard input; it is never an argument.
+    """
+    password = await _new_password(here, name, password_stdin)
+    async with _profiles(root) as profiles:
+        await profiles.update(username=name, body={"password": password})
+    here.console.note(f"agavesh: {name} has a new password, and signs in anew")
+
+
+@command("tenant user remove")
+async def user_remove(here: Session, name: UserName, *, root: Root = "") -> None:
+    """Remove a user of your tenant, with their tokens, OAuth clients, roles and grants.
+
+    What they own stays, for administrators to see to. It would be a later user's of the same name.
+    """
+    async with _profiles(root) as profiles:
+        await profiles.delete(username=name)
+    here.console.note(f"agavesh: removed {name}")
+
+
+async def _new_password(here: Session, name: str, from_stdin: bool) -> str:
+    if from_stdin:
+        import sys
+
+        import trio
+
+        return (await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)).rstrip("\n")
+    if not here.console.can_ask:
+        raise BadArgument("nobody to ask for the password", hint="--password-stdin reads it from standard input")
+    password = await here.console.ask(f"new password of {name}: ", secret=True)
+    if await here.console.ask("once more: ", secret=True) != password:
+        raise BadArgument("the two are not the same", hint="try again")
+    return password
+
+
+@asynccontextmanager
+async def _profiles(root: str) -> "AsyncIterator[Any]":
+    """The profiles service of a tenant, as its administrator; or what stands for it while the tenant does not run."""
+    from agavesh.client.local import administrator, answering
+
+    folder = _folder(root)
+    card = await answering(folder)
+    if card is not None:
+        from agavesh.client import Agave
+
+        async with Agave(account=administrator(card)) as agave:
+            yield agave.profiles
+        return
+    from agavesh.tenant.at_rest import at_rest
+    from agavesh.tenant.refusal import Refusal
+    from agavesh.tenant.server import AlreadyServed
+    from agavesh.tenant.store import Damaged, OtherVersion
+
+    try:
+        with at_rest(folder) as profiles:
+            yield profiles
+    except FileNotFoundError:
+        raise NotFound(f"no tenant is kept in {folder}", hint='"tenant start" makes yours') from None
+    except AlreadyServed:
+        raise Busy(f"the tenant in {folder} is beginning or ending", hint="try again in a moment") from None
+    except (OtherVersion, Damaged) as problem:
+        raise AgaveError(str(problem), hint="this folder is not to be served either") from None
+    except Refusal as refusal:
+        kind = NotFound if refusal.status == 404 else BadArgument
+        raise kind(refusal.message.rstrip("."), hint='"tenant user list" shows who there is') from None
 
 
 def _is_loopback(host: str) -> bool:

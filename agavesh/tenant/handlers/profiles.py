@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agavesh.tenant import people, search
+from agavesh.tenant import search
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Result, route
 from agavesh.tenant.refusal import Refusal
@@ -41,51 +41,23 @@ async def listByUsername(ctx: Context, *, username: str) -> Result:
 
 
 async def create(ctx: Context, *, body: Any) -> Result:
-    body = _administrators(ctx, body)
-    profile, password = ctx.tenant.people.checked(body), people.checked_password(body.get("password"))
-    kept = await ctx.tenant.auth.hashed(password)
-    ctx.tenant.people.add(profile, kept, by=ctx.user, admin=_admin(body) or False)
-    return Answer(_shown(ctx, profile), status=201)
+    _administrators(ctx)
+    return Answer(_shown(ctx, await ctx.tenant.people.create(body, by=ctx.user)), status=201)
 
 
 async def update(ctx: Context, *, username: str, body: Any) -> Result:
-    body = _administrators(ctx, body)
-    found, password = ctx.tenant.people, body.get("password")
-    found.profile(username)
-    if body.get("username", username) != username:
-        raise Refusal(400, f"The username {body['username']} in the body is not that of the path")
-    admin = _admin(body)
-    kept = "" if password is None else await ctx.tenant.auth.hashed(people.checked_password(password))
-    with ctx.store.together():
-        if admin is not None:
-            found.set_admin(username, admin)
-        profile = found.change(username, body, by=ctx.user)
-        if kept:
-            found.set_password(username, str(password), kept, by=ctx.user)
-    return _shown(ctx, profile)
+    _administrators(ctx)
+    return _shown(ctx, await ctx.tenant.people.update(username, body, by=ctx.user))
 
 
 async def delete(ctx: Context, *, username: str) -> Result:
-    _administrators(ctx, {})
-    return _shown(ctx, ctx.tenant.people.remove(username, by=ctx.user))
+    _administrators(ctx)
+    return _shown(ctx, ctx.tenant.people.delete(username, by=ctx.user))
 
 
-def _administrators(ctx: Context, body: Any) -> Record:
+def _administrators(ctx: Context) -> None:
     if not ctx.admin:
         raise Refusal(403, "Users are added, changed and removed by administrators of the tenant")
-    if not isinstance(body, dict):
-        raise Refusal(400, "Invalid JSON found. A user is described by an object")
-    return body
-
-
-def _admin(body: Record) -> bool | None:
-    """Whether a request makes its user an administrator; None if it does not say."""
-    value = body.get("admin")
-    if value is None:
-        return None
-    if str(value).lower() not in ("true", "false"):
-        raise Refusal(400, "Invalid value for admin: it is true or false.")
-    return str(value).lower() == "true"
 
 
 def _matches(profile: Record, key: str, value: str) -> bool:
@@ -135,7 +107,7 @@ async def change_internal_user(ctx: Context, *, username: str, internalUsername:
     """Change an internal user."""
     owner, body = _owner(ctx, username), await _object(ctx)
     if body.get("username", internalUsername) != internalUsername:
-        raise Refusal(400, f"The username {body['username']} in the body is not that of the path")
+        raise Refusal(400, "Invalid value for username: the one in the body is not that of the path.")
     old = ctx.tenant.people.internal(owner, internalUsername)
     return _internal(ctx, username, ctx.tenant.people.put_internal(owner, body, old, by=ctx.user))
 
@@ -143,7 +115,7 @@ async def change_internal_user(ctx: Context, *, username: str, internalUsername:
 @route("DELETE", "/profiles/v2/{username}/users/{internalUsername}")
 async def delete_internal_user(ctx: Context, *, username: str, internalUsername: str) -> Result:
     """Remove an internal user, with their credentials."""
-    ctx.tenant.people.drop_internal(_owner(ctx, username), internalUsername)
+    ctx.tenant.people.drop_internal(_owner(ctx, username), internalUsername, by=ctx.user)
     return None
 
 
