@@ -46,6 +46,7 @@ IDLE: Final = 4 * 3600  # seconds without a request or a job after which the ten
 class _User(msgspec.Struct):
     username: str
     password: str
+    admin: bool = False
 
 
 class _Client(msgspec.Struct):
@@ -213,7 +214,7 @@ def read_card(root: Path) -> Card:
 async def _prove(card: Card) -> None:
     """Ask for the keyed answer to a fresh nonce. Untrusted if it is wrong."""
     nonce = secrets.token_bytes(32)
-    async with _stranger(card) as agave:
+    async with stranger(card) as agave:
         with agave.within(PROVE):
             try:
                 answer = await agave.raw("GET", "/prove", params={"nonce": nonce.hex()})
@@ -234,7 +235,7 @@ async def _prove(card: Card) -> None:
         )
 
 
-def _stranger(card: Card) -> Agave:
+def stranger(card: Card) -> Agave:
     """A client without any credential."""
     return Agave(account=Account(card.url, ca_cert=card.ca_cert))
 

@@ -29,7 +29,8 @@ def serve(
     demo: Annotated[bool, Word("fill a fresh folder with systems, apps and files to try")] = False,
     idle: Annotated[float, Word("end when nothing happened for so many seconds")] = 0,
     token_lifetime: Annotated[float, Word("seconds that a token is good for")] = 0,
-    faults: Annotated[bool, Word("let administrators ask for faults, to rehearse them")] = False,
+    control: Annotated[bool, Word('let "tenant fault" ask for trouble, to rehearse it')] = False,
+    access_log: Annotated[str, Word("file that tells each request; - is standard error", lists="local")] = "",
     readable: Annotated[str, Word("folders that jobs and actors may read, besides the system's; colons between")] = "",
     unconfined: Annotated[bool, Word("let jobs and actors reach all that you can")] = False,
 ) -> int:
@@ -65,7 +66,8 @@ def serve(
         trio.run(
             partial(
                 server.serve, folder, host=host, port=port, tls=tls, seed=DEMO if demo else PEOPLE,
-                lifetime=token_lifetime or LIFETIME, idle=idle or None, control=faults,
+                lifetime=token_lifetime or LIFETIME, idle=idle or None, control=control,
+                access_log=access_log and str(_log(access_log)),
                 confinement=Confinement.here(folder, shared, wanted=not unconfined),
             )
         )  # fmt: skip
@@ -135,6 +137,12 @@ async def stop(here: Session, *, root: Root = "") -> None:
     raise TimedOut(f"the tenant, process {pid}, was asked to end and still runs", hint="try again in a moment")
 
 
+def _log(name: str) -> "str | Path":
+    from pathlib import Path
+
+    return name if name == "-" else Path(name).expanduser().absolute()
+
+
 UserName = Annotated[str, Word("name of a user of the tenant")]
 PasswordStdin = Annotated[bool, Word("read the password from standard input")]
 
@@ -144,9 +152,9 @@ async def user_add(
     here: Session,
     name: UserName,
     *,
-    admin: Annotated[bool, Word("let them administer the tenant: see and change what all have, add and remove users")] = (
-        False
-    ),
+    admin: Annotated[
+        bool, Word("let them administer the tenant: see and change what all have, add and remove users")
+    ] = (False),
     email: Annotated[str, Word("their e-mail address; else NAME@localhost")] = "",
     first_name: Annotated[str, Word("their first name")] = "",
     last_name: Annotated[str, Word("their last name")] = "",
@@ -215,7 +223,8 @@ async def _new_password(here: Session, name: str, from_stdin: bool) -> str:
 
         import trio
 
-        return (await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)).rstrip("\n")
+        line: str = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        return line.rstrip("\n")
     if not here.console.can_ask:
         raise BadArgument("nobody to ask for the password", hint="--password-stdin reads it from standard input")
     password = await here.console.ask(f"new password of {name}: ", secret=True)
