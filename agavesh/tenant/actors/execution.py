@@ -9,7 +9,6 @@ goes on when the tenant ends, and is found again by the next one.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ import agavesh
 from agavesh.tenant.actors import images, stage
 from agavesh.tenant.actors.queue import Execution
 from agavesh.tenant.confine import PATH, environment
+from agavesh.tenant.files.trees import erase
 from agavesh.tenant.jobs import runner
 from agavesh.tenant.jobs.runs import Run, sweep
 
@@ -80,7 +80,7 @@ class Process:
             })  # fmt: skip
 
     def _make_folder(self) -> None:
-        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        erase(self.folder / "work")
         (self.folder / "work").mkdir(parents=True, mode=0o700)
         (self.folder / "task.json").touch(mode=0o600)  # it may hold a token
 
@@ -155,7 +155,7 @@ class Process:
 
     def discard(self) -> None:
         """There will be no execution: remove what was put into the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        erase(self.folder)
 
     def fail(self, reason: str) -> None:
         """Say in the log why it never started."""
@@ -177,7 +177,7 @@ class Process:
     def _remove(self) -> None:
         for path in self.folder.glob("*"):
             if path.name not in ("log", "results"):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                erase(path)
 
     # what is left of it ----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import errno
 import logging
 import math
 import secrets
-import shutil
 import string
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ import trio
 from agavesh.tenant.actors import images
 from agavesh.tenant.actors.execution import LONGEST_RUN, Outcome, Process
 from agavesh.tenant.actors.queue import Execution, Message, Queue
+from agavesh.tenant.files.trees import erase
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Record, Unwritable, patiently
 
@@ -231,7 +231,7 @@ class Actors:
 
     async def _remove(self, folders: list[Path]) -> None:
         for folder in folders:
-            await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+            await trio.to_thread.run_sync(erase, folder)
 
     # workers ---------------------------------------------------------------------------------------------------------
 

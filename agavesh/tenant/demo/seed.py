@@ -1,4 +1,4 @@
-"""What a fresh tenant holds: people, two systems, three apps, and files to look at.
+"""What a fresh tenant holds: people, two systems, three apps, images for actors, and files to look at.
 
 Planted once, when the folder is new. `SMALL` is for tests, `DEMO` for people who try things, `PEOPLE` has no systems.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from agavesh.tenant.demo import apps, files
+from agavesh.tenant.demo import apps, files, images
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.passwords import hashed
 from agavesh.tenant.state import Tenant
@@ -47,6 +47,7 @@ async def plant(tenant: Tenant, seed: Seed) -> None:
         tenant.secrets.keep(tenant.root / "secrets.json")
     if seed.systems:
         await _once(tenant, "systems", _systems)
+        await _once(tenant, "images", images.plant)
     if seed.files:
         await _once(tenant, "files", _files)
 

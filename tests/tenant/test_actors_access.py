@@ -1,0 +1,217 @@
+"""Who may do what with an actor: levels, everybody, administrators, nonces; and what others are told."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.tenant.troupe import ACTORS, image, troupe_of
+
+ECHO = "import os\nprint(os.environ['_abaco_username'], os.environ['MSG'])\n"
+
+# every call that names an actor, and the level that it needs
+CALLS = (
+    ("GET", "", "READ"),
+    ("GET", "/messages", "READ"),
+    ("GET", "/state", "READ"),
+    ("GET", "/permissions", "READ"),
+    ("GET", "/workers", "READ"),
+    ("GET", "/workers/{worker}", "READ"),
+    ("GET", "/executions", "READ"),
+    ("GET", "/executions/{execution}", "READ"),
+    ("GET", "/executions/{execution}/logs", "READ"),
+    ("GET", "/executions/{execution}/results", "READ"),
+    ("POST", "/messages", "EXECUTE"),
+    ("PUT", "", "UPDATE"),
+    ("POST", "/state", "UPDATE"),
+    ("POST", "/permissions", "UPDATE"),
+    ("POST", "/workers", "UPDATE"),
+    ("GET", "/nonces", "UPDATE"),
+    ("POST", "/nonces", "UPDATE"),
+    ("GET", "/nonces/{nonce}", "UPDATE"),
+    ("DELETE", "/nonces/{nonce}", "UPDATE"),
+    ("DELETE", "/messages", "UPDATE"),
+    ("DELETE", "/executions/{execution}", "UPDATE"),
+    ("DELETE", "/workers/{worker}", "UPDATE"),
+    ("DELETE", "", "UPDATE"),
+)
+BODIES = {
+    ("POST", "/messages"): {"message": "hi"},
+    ("PUT", ""): {"image": "test"},
+    ("POST", "/state"): {"a": 1},
+    ("POST", "/permissions"): {"user": "carol", "level": "READ"},
+    ("POST", "/workers"): {"num": 1},
+    ("POST", "/nonces"): {"maxUses": 1},
+}
+LEVELS = ("NONE", "READ", "EXECUTE", "UPDATE")
+DONE = {("DELETE", "/executions/{execution}"): 400}  # it is over: with the level, this is the answer
+
+
+@pytest.fixture
+async def troupe(tenant):
+    async with troupe_of(tenant) as found:
+        yield found
+
+
+async def props(troupe) -> dict[str, str]:
+    """A stateful actor with one of each."""
+    actor = await troupe.actor(ECHO, stateless=False)
+    execution = await troupe.send(actor)
+    await troupe.ended(actor, execution)
+    (worker,) = await troupe.until(f"/{actor}/workers", lambda found: found[0]["status"] == "READY")
+    nonce = await troupe.ask("POST", f"/{actor}/nonces", json={"level": "NONE"})
+    return {"actor": actor, "execution": execution, "worker": worker["id"], "nonce": nonce["id"]}
+
+
+async def walk(http, things, level, **query):
+    """All calls in turn; which were answered with something else than expected of one with `level`."""
+    wrong = []
+    for method, path, needed in CALLS:
+        url = f"{ACTORS}/{things['actor']}{path.format(**things)}"
+        answer = await http.request(method, url, json=BODIES.get((method, path)), params=query)
+        granted = LEVELS.index(level) >= LEVELS.index(needed)
+        if answer.status_code != (DONE.get((method, path), 200) if granted else 400):
+            wrong.append((method, path, answer.status_code, answer.text))
+        if not granted and "Not authorized" not in answer.json()["message"]:
+            wrong.append((method, path, answer.text))
+    return wrong
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("whom", ["bob", "ABACO_WORLD"])
+async def test_each_call_needs_its_level(tenant, troupe, level, whom):
+    things = await props(troupe)
+    granted = await troupe.ask("POST", f"/{things['actor']}/permissions", json={"user": whom, "level": level})
+    assert granted == {"alice": "UPDATE", whom: level}
+    async with tenant.http("bob") as http:
+        assert await walk(http, things, level) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_a_nonce_opens_its_actor_to_its_level_without_a_token(tenant, troupe, level):
+    things = await props(troupe)
+    nonce = await troupe.ask("POST", f"/{things['actor']}/nonces", json={"level": level})
+    async with httpx.AsyncClient(base_url=tenant.url, trust_env=False) as http:
+        assert await walk(http, things, level, **{"x-nonce": nonce["id"]}) == []
+
+
+async def test_an_owner_and_an_administrator_may_do_everything_whatever_was_granted(tenant, troupe):
+    things = await props(troupe)
+    await troupe.ask("POST", f"/{things['actor']}/permissions", json={"user": "alice", "level": "NONE"})
+    async with tenant.http("alice") as http:
+        assert await walk(http, things, "UPDATE") == []
+    things = await props(troupe)
+    async with tenant.http("admin") as http:
+        assert await walk(http, things, "UPDATE") == []
+
+
+async def test_a_users_own_grant_and_everybodys_add_up(tenant, troupe):
+    actor = await troupe.actor(ECHO)
+    for user, level in (("bob", "NONE"), ("ABACO_WORLD", "READ")):
+        await troupe.ask("POST", f"/{actor}/permissions", json={"user": user, "level": level})
+    async with troupe_of(tenant, "bob") as bob:
+        await bob.ask("GET", f"/{actor}")
+        await bob.refused("POST", f"/{actor}/messages", 400, json={"message": "x"})
+        await troupe.ask("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
+        assert await bob.said(actor, "x") == "bob x\n"
+    assert await troupe.ask("GET", f"/{actor}/permissions") == {
+        "alice": "UPDATE", "bob": "EXECUTE", "ABACO_WORLD": "READ",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, [], {"user": "bob"}, {"level": "READ"}, {"user": "", "level": "READ"}, {"user": 7, "level": "READ"},
+        {"user": "bob", "level": "WRITE"}, {"user": "bob", "level": 1}, {"user": "bob", "level": None},
+    ],
+)  # fmt: skip
+async def test_a_grant_that_makes_no_sense_is_refused(troupe, body):
+    actor = await troupe.actor(ECHO)
+    await troupe.refused("POST", f"/{actor}/permissions", 400, json=body)
+    assert await troupe.ask("GET", f"/{actor}/permissions") == {"alice": "UPDATE"}
+
+
+async def test_a_nonce_counts_its_uses_and_ends_with_them(tenant, troupe):
+    actor = await troupe.actor(ECHO)
+    nonce = await troupe.ask("POST", f"/{actor}/nonces", json={"maxUses": 2, "description": "for the door"})
+    assert nonce["id"].startswith("EMBEDDED_")
+    expected = {
+        "actorId": actor, "owner": "alice", "level": "EXECUTE", "maxUses": 2, "currentUses": 0, "remainingUses": 2,
+        "description": "for the door", "lastUseTime": "None",
+    }  # fmt: skip
+    assert {key: nonce[key] for key in expected} == expected
+    async with httpx.AsyncClient(base_url=tenant.url, trust_env=False) as http:
+        key = {"x-nonce": nonce["id"]}
+        for _ in range(2):
+            assert (await http.get(f"{ACTORS}/{actor}", params=key)).status_code == 200
+            refused = await http.put(f"{ACTORS}/{actor}", params=key, json={"image": "test"})  # no use: it is refused
+            assert refused.status_code == 400
+        used_up = await http.get(f"{ACTORS}/{actor}", params=key)
+        assert (used_up.status_code, used_up.json()["result"]) == (400, None)
+        assert "no remaining uses" in used_up.json()["message"]
+    told = await troupe.ask("GET", f"/{actor}/nonces/{nonce['id']}")
+    assert (told["currentUses"], told["remainingUses"]) == (2, 0)
+    assert told["lastUseTime"] != "None"
+    assert [one["id"] for one in await troupe.ask("GET", f"/{actor}/nonces")] == [nonce["id"]]
+    await troupe.ask("DELETE", f"/{actor}/nonces/{nonce['id']}")
+    assert await troupe.ask("GET", f"/{actor}/nonces") == []
+
+
+async def test_who_comes_with_a_nonce_acts_as_the_one_who_made_it(tenant, troupe):
+    actor = await troupe.actor(ECHO)
+    await troupe.ask("POST", f"/{actor}/permissions", json={"user": "bob", "level": "UPDATE"})
+    async with troupe_of(tenant, "bob") as bob:
+        nonce = (await bob.ask("POST", f"/{actor}/nonces"))["id"]
+    async with httpx.AsyncClient(base_url=tenant.url, trust_env=False) as http:
+        answer = await http.post(f"{ACTORS}/{actor}/messages", params={"x-nonce": nonce}, json={"message": "knock"})
+    id = answer.json()["result"]["executionId"]
+    assert (await troupe.ended(actor, id))["executor"] == "bob"
+    assert await troupe.log(actor, id) == "bob knock\n"
+
+
+@pytest.mark.parametrize("wanted", [{"maxUses": 0}, {"maxUses": -2}, {"maxUses": "many"}, {"maxUses": True},
+                                    {"level": "ALL"}, {"description": 7}, {"maxUses": 1.5}])  # fmt: skip
+async def test_a_nonce_that_makes_no_sense_is_refused(troupe, wanted):
+    actor = await troupe.actor(ECHO)
+    await troupe.refused("POST", f"/{actor}/nonces", 400, json=wanted)
+    assert await troupe.ask("GET", f"/{actor}/nonces") == []
+
+
+async def test_a_nonce_opens_nothing_else(tenant, troupe):
+    actor, other = await troupe.actor(ECHO), await troupe.actor(ECHO)
+    nonce = (await troupe.ask("POST", f"/{actor}/nonces", json={"level": "UPDATE"}))["id"]
+    key = {"x-nonce": nonce}
+    async with httpx.AsyncClient(base_url=tenant.url, trust_env=False) as http:
+        for method, path in (
+            ("GET", ""),
+            ("POST", ""),
+            ("GET", f"/{other}"),
+            ("GET", "/aliases"),
+            ("POST", "/aliases"),
+        ):
+            answer = await http.request(
+                method, f"{ACTORS}{path}", params=key, json={"image": "test", "alias": "x", "actorId": other}
+            )
+            assert answer.status_code == 400, (method, path, answer.text)
+        for path in ("/profiles/v2/me", "/systems/v2/", "/jobs/v2/", "/files/v2/listings/system/data.demo/"):
+            assert (await http.get(path, params=key)).status_code == 401
+        for wrong in ("", "EMBEDDED_", nonce[:-1], nonce + "0", "\ud83d\ude00", "x" * 5000):
+            params = {"x-nonce": wrong.encode("utf-16", "surrogatepass").decode("utf-16")}
+            assert (await http.get(f"{ACTORS}/{actor}", params=params)).status_code == (400 if wrong else 401)
+        refused = await http.get(f"{ACTORS}/{actor}", params=key, headers={"Authorization": "Bearer wrong"})
+        assert refused.status_code == 401
+        assert (await http.get(f"{ACTORS}/{actor}")).status_code == 401
+    assert (await troupe.ask("GET", f"/{actor}/nonces"))[0]["currentUses"] == 0
+
+
+async def test_bobs_actors_are_not_alices(tenant, troupe):
+    image(tenant.root, ECHO)
+    async with troupe_of(tenant, "bob") as bob:
+        actor = await bob.actor(ECHO)
+        execution = await bob.send(actor)
+        await bob.ended(actor, execution)
+        mine = await troupe.actor(ECHO, image_name="mine")
+        for path in (f"/executions/{execution}", f"/executions/{execution}/logs"):
+            await troupe.refused("GET", f"/{mine}{path}", 400)
+            await troupe.refused("GET", f"/{actor}{path}", 400)
