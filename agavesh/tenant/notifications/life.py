@@ -266,8 +266,16 @@ class Notifications:
             except OSError as problem:
                 return Outcome(None, f"The message could not be written: {problem.strerror}")
             return Outcome(200, "")
-        url = expanded(record["url"], _values(message))
+        url = self._address(record, message)
         return await post.post(http, url, _body(url, message), delivery=delivery.id, subscription=record["id"])
+
+    def _address(self, record: Record, message: Message) -> str:
+        """The URL of a subscription, with what its macros stand for in a message."""
+        known = values(
+            message.kind, message.record, event=message.event, uuid=message.uuid, told=message.told,
+            tenant=self._tenant.name,
+        )  # fmt: skip
+        return expanded(record["url"], known)
 
     def _note(self, subscription: str, delivery: Delivery, outcome: Outcome, began: float) -> None:
         """Write down how an attempt went, and what becomes of the delivery and of its subscription."""
@@ -289,7 +297,12 @@ class Notifications:
                 return
             failure = None
             if not outcome.success and record["policy"]["saveOnFailure"]:
-                failure = _failure(record, delivery, outcome, began, now)
+                failure = {
+                    "id": delivery.id, "url": self._address(record, delivery.message),
+                    "event": delivery.message.event, "associatedUuid": delivery.message.uuid,
+                    "startTime": date(began), "endTime": date(now),
+                    "response": {"code": outcome.code, "message": outcome.message},
+                }  # fmt: skip
             self.kept.end(delivery, failure)
             if not record["persistent"]:
                 record["status"] = "COMPLETE" if outcome.success else "FAILED"
@@ -308,10 +321,6 @@ def links(ctx: Context, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, s
     ]
 
 
-def _values(message: Message) -> dict[str, str]:
-    return values(message.kind, message.record, event=message.event, uuid=message.uuid, told=message.told)
-
-
 def _body(url: str, message: Message) -> bytes:
     """What is posted: the record; of an event of a job's own what the job sent."""
     about = message.event.startswith(("PERMISSION", "ROLE"))
@@ -320,11 +329,3 @@ def _body(url: str, message: Message) -> bytes:
         name = content.get("name") or message.uuid
         content = {"text": f"{message.kind} {name}: {message.event}"}
     return msgspec.json.encode(content)
-
-
-def _failure(record: Record, delivery: Delivery, outcome: Outcome, began: float, ended: float) -> Record:
-    return {
-        "id": delivery.id, "url": expanded(record["url"], _values(delivery.message)), "event": delivery.message.event,
-        "associatedUuid": delivery.message.uuid, "startTime": date(began), "endTime": date(ended),
-        "response": {"code": outcome.code, "message": outcome.message},
-    }  # fmt: skip

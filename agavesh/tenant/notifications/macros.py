@@ -29,7 +29,9 @@ _BARE = {  # kinds whose macros stand without the prefix too: all fields, or the
 }
 
 
-def values(kind: str, record: Mapping[str, Any], *, event: str, uuid: str, told: Any = None) -> dict[str, str]:
+def values(
+    kind: str, record: Mapping[str, Any], *, event: str, uuid: str, told: Any = None, tenant: str = ""
+) -> dict[str, str]:
     """What each macro stands for: of a record of this kind, and of an event with what it tells besides."""
     prefix = PREFIX.get(kind, kind.upper())
     fields = {name: value for name, value in record.items() if name != "_links"}
@@ -46,7 +48,7 @@ def values(kind: str, record: Mapping[str, Any], *, event: str, uuid: str, told:
             found["PERMISSION_PERMISSION"] = pem_word(sum(PEMS[word.upper()] for word, may in rights.items() if may))
         found[f"{about}_JSON"] = _text(told)
     return found | {
-        "UUID": uuid, "EVENT": event, "OWNER": _text(record.get("owner")),
+        f"{prefix}_TENANT": tenant, "UUID": uuid, "EVENT": event, "OWNER": _text(record.get("owner")),
         "RAW_JSON": _text(record if told is None else told),
     }  # fmt: skip
 
