@@ -17,9 +17,7 @@ from agavesh.tenant import words
 from agavesh.tenant.limits import seconds
 from agavesh.tenant.meta.patterns import Pattern, TooSlow, deadline
 from agavesh.tenant.refusal import Refusal
-from agavesh.tenant.search import split_key
-
-PATIENCE = 2.0  # seconds that the regular expressions of one search may take, over all rows
+from agavesh.tenant.search import PATIENCE, split_key
 
 MOST_VALUES = 1000  # of one `in`
 
@@ -74,7 +72,10 @@ class Conditions:
 
 
 def _all(patterns: Iterable[Pattern], texts: Iterable[Any]) -> bool:
-    return all(text is not None and each.search(str(text)) for each, text in zip(patterns, texts, strict=True))
+    return all(
+        value is not None and each.search(value if isinstance(value, str) else f"{value:g}")
+        for each, value in zip(patterns, texts, strict=True)
+    )
 
 
 def condition(column: str, kind: Kind, operator: str, text: str) -> tuple[str, list[Any]]:
@@ -87,7 +88,7 @@ def condition(column: str, kind: Kind, operator: str, text: str) -> tuple[str, l
         case "moment":
             return _of_moments(column, operator, text)
         case "number" if operator == "like":
-            return _of_values(f"cast({column} as text)", operator, text, str)
+            return _of_values(f"iif({column} is null, null, printf('%g', {column}))", operator, text, str)
         case "number":
             return _of_values(column, operator, text, _number)
         case _:

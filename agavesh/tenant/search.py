@@ -1,25 +1,30 @@
-"""Lists: page bounds, and the search of jobs, apps and systems by any field. Pure, but for the Context it reads.
+"""Lists: page bounds, and the search of apps, systems and histories by any field. Pure, but for the Context it reads.
 
 A query key `name` or `name.operator` chooses records by a field; names are compared in lower case, fields within
-records stand behind a dot (`storage.host`, `inputs.id`), and a name that no record can have is ignored.
+records stand behind a dot (`storage.host`, `inputs.id`), and a name that no record can have is ignored. Jobs, which
+may be very many, are searched by SQL: see `conditions`, where the operators mean the same.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import functools
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from agavesh.tenant import words
+from agavesh.tenant.meta.patterns import Pattern, TooSlow, deadline
 from agavesh.tenant.refusal import Refusal
 
 if TYPE_CHECKING:
     from agavesh.tenant.context import Context
 
 DEFAULT_PAGE = 100
+PATIENCE = 2.0  # seconds that the regular expressions of one search may take, over all records
 LARGEST_PAGE = 250  # the platform caps `limit` without a word
 
 _OPERATORS = (
@@ -63,6 +68,7 @@ def page(
     a search name to the record's field where they differ (`{"created": "submitTime"}`). Full records with `filter`,
     else what `summary` makes of them. A value of the wrong type is refused with the status `trouble`.
     """
+    deadline.set(time.monotonic() + PATIENCE)
     asked = ctx.query if search is None else search
     tests = list(_tests(asked, names, aliases or {}, trouble))
     kept: Iterable[Record] = (record for record in records if all(test(record) for test in tests))
@@ -112,7 +118,7 @@ def _test(name: str, operator: str, text: str, trouble: int) -> Callable[[Record
         values = list(_values(record, name))
         try:
             hit = any(_matches(value, operator, text) for value in values)
-        except ValueError as problem:
+        except (ValueError, OverflowError, OSError, TooSlow) as problem:
             raise Refusal(trouble, f"Invalid search value for {name}: {problem}") from None
         return hit != negated
 
@@ -161,12 +167,14 @@ def _text_matches(value: str, operator: str, text: str) -> bool:
     if operator in ("like", "nlike"):
         return fnmatch.fnmatchcase(value, re.sub(r"([\[?])", r"[\1]", text))
     if operator == "rlike":
-        try:
-            return re.search(text, value) is not None
-        except re.error as problem:
-            raise ValueError(f"{text!r} is no pattern: {problem}") from None
+        return _compiled(text).search(value)
     parts = text.split(",") if operator in ("in", "nin", "between") else [text]
     return _compare(value, operator, parts)
+
+
+@functools.lru_cache(64)  # one search compares many records
+def _compiled(text: str) -> Pattern:
+    return Pattern(text, "i")
 
 
 def _date_matches(value: datetime, operator: str, text: str) -> bool:

@@ -35,12 +35,33 @@ def _around_the_fraction(second: int) -> tuple[str, str]:
 
 
 def moment(text: str) -> datetime:
-    """What a person or a program wrote for a date: ISO 8601, or epoch seconds or milliseconds. ValueError."""
-    if text.strip().isdigit():
-        number = int(text)
+    """What a person or a program wrote for a date: ISO 8601, epoch seconds or milliseconds, how long ago. ValueError.
+
+    That is `now`, `today`, `yesterday`, `tomorrow`, `3 days ago`, `last week`; all of them at this time of the day.
+    """
+    text = text.strip().lower()
+    if text.isdecimal() and text.isascii():
+        number = int(text[:20])
         return datetime.fromtimestamp(number / 1000 if number > 10**11 else number, UTC)
-    found = datetime.fromisoformat(text.strip())
+    if (ago := _ago(text)) is not None:
+        return datetime.now(UTC) - ago
+    found = datetime.fromisoformat(text.upper())
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_DAYS = {"now": 0, "today": 0, "yesterday": 1, "tomorrow": -1}
+_SPANS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400,
+          "year": 365 * 86400}  # fmt: skip
+_AGO = re.compile(r"(?:(\d{1,6}) (\w+?)s? ago|last (\w+))")
+
+
+def _ago(text: str) -> timedelta | None:
+    if text in _DAYS:
+        return timedelta(days=_DAYS[text])
+    found = _AGO.fullmatch(text)
+    if found is None or (span := _SPANS.get(found[2] or found[3])) is None:
+        return None
+    return timedelta(seconds=int(found[1] or 1) * span)
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")

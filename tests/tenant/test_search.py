@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agavesh.tenant import search, words
+from agavesh.tenant import conditions, search, words
+from agavesh.tenant.conditions import Columns, Conditions
 from agavesh.tenant.envelope import filtered
 from agavesh.tenant.refusal import Refusal
 
@@ -34,11 +39,13 @@ RECORDS = [
 NAMES = frozenset(["id", "name", "nodes", "on", "made", "tags", "at.host", "created"])
 
 
+def context(query):
+    return SimpleNamespace(query=query, filtered=True)
+
+
 def found(**query):
-    ctx = SimpleNamespace(query=query, filtered=True)
-    return "".join(
-        each["id"] for each in search.page(ctx, RECORDS, names=NAMES, summary=dict, aliases={"created": "made"})
-    )
+    kept = search.page(context(query), RECORDS, names=NAMES, summary=dict, aliases={"created": "made"})
+    return "".join(each["id"] for each in kept)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +72,8 @@ def test_each_operator(key, value, ids):
 
 @pytest.mark.parametrize(
     "query",
-    [{"nodes": "many"}, {"nodes.between": "x,y"}, {"made": "yesterday"}, {"made.in": "2020-01-01"}, {"on.gt": "true"},
+    [{"nodes": "many"}, {"nodes.between": "x,y"}, {"made": "some day"}, {"made": "9" * 20},
+     {"made.in": "2020-01-01"}, {"on.gt": "true"},
      {"made.between": "2020-01-01,2021-01-01,2022-01-01"}, {"name.rlike": "("}, {"orderBy": "unknown"},
      {"orderBy": "id", "order": "UP"}],
 )  # fmt: skip
@@ -73,6 +81,86 @@ def test_a_value_of_the_wrong_type_is_refused(query):
     with pytest.raises(Refusal) as refused:
         found(**query)
     assert refused.value.status == 400
+
+
+def test_a_moment_can_be_told_by_how_long_ago_it_was() -> None:
+    made = words.date(time.time() - 3 * 86400)
+    for query, there in (("after=4 days ago", True), ("after=2 days ago", False), ("before=yesterday", True),
+                         ("after=last week", True), ("before=now", True), ("after=Today", False)):  # fmt: skip
+        operator, _, value = query.partition("=")
+        kept = search.page(context({f"made.{operator}": value}), [{"made": made}], names=NAMES, summary=dict)
+        assert bool(kept) == there, query
+
+
+HOSTILE = {"name.rlike": "^(a|a|aa)+$"}  # takes for ever in a text of many a's that does not end with one
+
+
+def test_a_regular_expression_that_takes_too_long_is_refused(monkeypatch) -> None:
+    for module in (search, conditions):
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+    name = "a" * 60 + "!"
+    with pytest.raises(Refusal, match="too long"):
+        search.page(context(HOSTILE), [{"name": name}], names=NAMES, summary=dict)
+    with pytest.raises(Refusal, match="too long"):
+        Conditions.of(HOSTILE, COLUMNS, 400).fitting([("id", name)])
+
+
+# the same in the database ---------------------------------------------------------------------------------------------
+
+COLUMNS: Columns = {
+    "id": ("text", "id"), "name": ("text", "name"), "nodes": ("number", "nodes"), "on": ("flag", "flag"),
+    "made": ("moment", "made"),
+}  # fmt: skip
+names = st.one_of(st.none(), st.text(st.sampled_from("aAbÄ*?[]., 1"), max_size=4))
+numbers = st.one_of(st.none(), st.integers(-3, 12), st.sampled_from([0.5, 1.5, 10.0]))
+moments = st.one_of(st.none(), st.integers(0, 400_000_000).map(lambda ms: 1_600_000_000 + ms / 1000))
+values = st.one_of(
+    names.map(str),
+    numbers.map(str),
+    st.sampled_from(["true", "1", "FALSE", "2020-09-13", "2020-09-14T08:00"]),
+)
+operators = st.sampled_from(["", *(f".{operator}" for operator in search._OPERATORS)])
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(names, numbers, st.booleans(), moments), max_size=6),
+    st.sampled_from(["name", "nodes", "on", "made"]),
+    operators,
+    st.lists(values, min_size=1, max_size=3).map(",".join),
+)
+def test_a_database_finds_what_a_search_by_hand_finds(rows, field, operator, value) -> None:
+    asked = {field + operator: value}
+    records = [
+        {"id": str(n), "name": name, "nodes": nodes, "on": on, "made": None if at is None else words.date(at)}
+        for n, (name, nodes, on, at) in enumerate(rows)
+    ]
+    try:
+        kept = [each["id"] for each in search.page(context(asked), records, names=NAMES, summary=dict)]
+    except Refusal:
+        kept = None  # only where there is a record to compare with
+    try:
+        wanted = Conditions.of(asked, COLUMNS, 400)
+    except Refusal:
+        assert kept in (None, []) or operator in (".neq", ".nin", ".nlike"), "no record has a value to refuse it for"
+        return
+    assert kept is not None
+    assert _selected(wanted, records) == kept
+
+
+def _selected(wanted: Conditions, records: list[dict]) -> list[str]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute("create table jobs (id, name, nodes, flag, made)")
+        for each in records:
+            at = each["made"] and datetime.fromisoformat(each["made"]).timestamp()
+            name = each["name"] and each["name"].lower()
+            db.execute(
+                "insert into jobs values (?, ?, ?, ?, ?)", (each["id"], name, each["nodes"], int(each["on"]), at)
+            )
+        columns = ", ".join(["id", *(column for column, _ in wanted.patterns)])
+        where = " and ".join(["true", *wanted.where])
+        rows = db.execute(f"select {columns} from jobs where {where} order by id", wanted.values).fetchall()
+        return list(wanted.fitting(rows)) if wanted.patterns else [id for (id,) in rows]
 
 
 def test_several_keys_are_joined_and_pages_are_cut_from_what_they_leave():
