@@ -15,12 +15,14 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
+from urllib.parse import unquote
 
 from agavesh.api.models.jobs import JobHistory
-from agavesh.api.operation import Blocking, Operation
+from agavesh.api.operation import Blocking, Content, Operation
 from agavesh.api.record import Page
 from agavesh.api.services import actors, apps, clients, files, jobs, meta, notifications, profiles, systems
 from agavesh.client.accounts import Account, Accounts
@@ -33,6 +35,7 @@ from agavesh.client.transport import DEADLINE
 from agavesh.client.watch import follow
 
 log = logging.getLogger(__name__)
+_OUTPUT = re.compile(r"/jobs/v2/(?P<job>[^/]+)/outputs/(?:media|listings)/(?P<path>.+)")
 T = TypeVar("T")
 
 
@@ -165,6 +168,21 @@ class Connection:
     def follow(self, job_id: str, *, soonest: float = 1.0, latest: float = 15.0) -> Iterator[JobHistory]:
         """The events of a job as they happen, to the last one. It is asked every `soonest` to `latest` seconds."""
         return self._each(follow(self._agave, job_id, soonest=soonest, latest=latest))
+
+    def download_uri(self, uri: str, local_path: str | os.PathLike[str]) -> None:
+        """Save what an `agave://` URI or the link of a job's output stands for: AgavePy's word for it."""
+        self._found(uri).save(local_path)
+
+    def _found(self, uri: str) -> Content:
+        if uri.startswith("agave://"):
+            system, _, path = uri.removeprefix("agave://").partition("/")
+            return self.files.download(systemId=system, filePath=path)
+        if output := _OUTPUT.search(uri):
+            return self.jobs.downloadOutput(jobId=unquote(output["job"]), filePath=unquote(output["path"]))
+        raise BadArgument(
+            f"{uri} is neither agave://SYSTEM/PATH nor the link of a job's output",
+            hint="files.download takes a system and a path",
+        )
 
     def _each(self, steps: AsyncIterator[T]) -> Iterator[T]:
         async def step() -> T | None:

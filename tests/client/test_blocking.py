@@ -140,10 +140,9 @@ async def test_a_download_that_is_cut_is_asked_for_anew_where_all_of_it_is_wante
     agave: Connection, tenant: Tenant, tmp_path: Path
 ) -> None:
     await plainly(lambda: put(agave, b"x" * 300_000))
-    tenant.faults.add("cut", "files.download", times=1, after=1000)
-    assert await plainly(lambda: agave.files.download(**DRAFT).content) == b"x" * 300_000
-    tenant.faults.add("cut", "files.download", times=1, after=1000)
-    with pytest.raises(BadAnswer, match="cut after"):
+    with tenant.faults.cutting("files.download", after=1000, times=1):
+        assert await plainly(lambda: agave.files.download(**DRAFT).content) == b"x" * 300_000
+    with tenant.faults.cutting("files.download", after=1000, times=1), pytest.raises(BadAnswer, match="cut after"):
         await plainly(lambda: agave.files.download(**DRAFT).save(tmp_path / "saved"))
     assert not [path for path in tmp_path.iterdir() if "saved" in path.name]
 
@@ -203,7 +202,6 @@ async def test_an_error_shows_the_callers_lines_and_no_machinery(agave: Connecti
 
 async def test_a_closed_connection_says_so_and_tells_those_who_wait(agave: Connection, tenant: Tenant) -> None:
     await plainly(agave.profiles.get)
-    tenant.faults.add("slow", "profiles.get", seconds=600)
     waiting: list[str] = []
 
     async def wait() -> None:
@@ -211,11 +209,12 @@ async def test_a_closed_connection_says_so_and_tells_those_who_wait(agave: Conne
             await plainly(agave.profiles.get)
         waiting.append("told")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
-        while tenant.faults.requests["profiles.get"] < 2:
-            await trio.sleep(0.01)
-        await plainly(agave.close)
+    with tenant.faults.slow("profiles.get"):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            while tenant.faults.requests["profiles.get"] < 2:
+                await trio.sleep(0.01)
+            await plainly(agave.close)
     assert waiting == ["told"]
     with pytest.raises(BadArgument, match="closed"):
         await plainly(agave.profiles.get)
@@ -261,23 +260,29 @@ async def test_a_program_ends_with_a_connection_open(tenant: Tenant) -> None:
 
 
 async def test_a_program_ends_while_another_thread_waits(tenant: Tenant) -> None:
-    tenant.faults.add("slow", "profiles.get", seconds=600)
     text = """
-import threading, time
+import threading
 def wait():
     try:
         agave.profiles.get()
-    except Exception as error:
-        print("told:", error)
+    except Exception:
+        pass
 threading.Thread(target=wait, daemon=True).start()
-while not agave.systems.list():
-    pass
+agave.files.list(systemId="data.demo", filePath="/alice")
 """
-    await ran(tenant, text)
+
+    async def until_both_are_here() -> None:
+        while not tenant.faults.requests["profiles.get"]:
+            await trio.sleep(0.01)
+        tenant.faults.remove(listing)
+
+    with tenant.faults.slow("profiles.get"), tenant.faults.slow("files.list") as listing:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(until_both_are_here)
+            await ran(tenant, text)
 
 
 async def test_ctrl_c_cancels_the_call_and_is_heard_at_once(tenant: Tenant) -> None:
-    tenant.faults.add("slow", "profiles.get", seconds=600)
     text = """
 try:
     agave.profiles.get()
@@ -285,16 +290,15 @@ except KeyboardInterrupt:
     print("heard;", len(agave.systems.list()) > 0)
 """
     command = [sys.executable, "-c", BEGIN + text, tenant.url, tenant.token()]
-    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    with trio.fail_after(60):
+    with tenant.faults.slow("profiles.get"), trio.fail_after(60):
+        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
         while not tenant.faults.requests["profiles.get"]:
             await trio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        said = b"".join([chunk async for chunk in process.stdout])
-        assert await process.wait() == 0
-    await process.stdout.aclose()
-    assert said == b"heard; True\n"
+        async with process.stdout:
+            said = b"".join([chunk async for chunk in process.stdout])
+        assert (await process.wait(), said) == (0, b"heard; True\n")
 
 
 async def test_a_forked_child_has_a_connection_of_its_own(tenant: Tenant) -> None:
