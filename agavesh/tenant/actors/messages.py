@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from agavesh.tenant.actors.queue import BINARY, JSON, TEXT, Message
 from agavesh.tenant.bodies import json_of, whole
+from agavesh.tenant.files.trees import sync
 from agavesh.tenant.refusal import Refusal
 
 LONGEST = 131_000  # bytes of one variable; the kernel takes 131,072, its name included
@@ -85,3 +86,4 @@ async def _pour(request: Request, folder: Path) -> None:
         async with contextlib.aclosing(request.stream()) as chunks:
             async for chunk in chunks:
                 await file.write(chunk)
+    await trio.to_thread.run_sync(sync, folder / "message")

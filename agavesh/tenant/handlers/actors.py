@@ -187,6 +187,7 @@ async def sendMessage(ctx: Context, *, actorId: str) -> Result:
     try:
         message = await received(ctx.request, ctx.query, process.folder)
         _still(ctx, id)
+        ctx.store.touched(process.folder, process.folder.parent, process.folder.parent.parent)
         actors.send(id, execution_id, message, ctx.user)
     except BaseException:
         process.discard()
