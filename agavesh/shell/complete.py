@@ -157,6 +157,8 @@ class _Look:
             return self.filter(kind, text)
         if kind == "app-inputs":
             return self.app_input(_given(statement, "app"), text)
+        if kind == "keys":
+            return _fitting([f"{each.service}.{each.name}" for each in self._operations()], head, text)
         if kind in ("services", "operations", "arguments"):
             return self.api(statement, kind, text)
         return []

@@ -29,7 +29,7 @@ from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.connections import Connection
 from agavesh.tenant.context import Answer, Context, Handler, Result, Route, service_of
-from agavesh.tenant.faults import Cut, Fault
+from agavesh.tenant.faults import Cut, Trouble
 from agavesh.tenant.files.disk import storage_trouble
 from agavesh.tenant.incoming import Incoming
 from agavesh.tenant.refusal import Refusal
@@ -50,7 +50,7 @@ class Endpoint:
     name: str
     path: str
     handler: Handler
-    sign_in: str  # "token", "password", "owner" (with a proof; the handler's affair) or ""
+    sign_in: str  # "token", "password", "owner" (whose proof is the handler's affair) or ""
     queries: dict[str, Callable[[str | None], Any]] = field(default_factory=dict)
     has_body: bool = False
     operations: list[Operation] = field(default_factory=list)
@@ -63,9 +63,8 @@ def routes() -> Routes[Endpoint]:
         found.add(operation.method, operation.path, _endpoint(operation)).operations.append(operation)
     for module in handlers.modules():
         for each in routes_in(module):
-            found.add(
-                each.method, each.path, Endpoint(each.path, each.path, each.handler, "token" if each.token else "")
-            )
+            sign_in = "owner" if each.owner else "token" if each.token else ""
+            found.add(each.method, each.path, Endpoint(each.path, each.path, each.handler, sign_in))
     return found
 
 
@@ -112,6 +111,7 @@ class App:
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
         self.routes = routes()
+        tenant.known = frozenset(endpoint.name for endpoint in self.routes.targets())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -137,7 +137,7 @@ class App:
         incoming = Incoming(scope, receive, self.tenant.bounds)
         request = Request(scope, incoming.receive)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        faults: list[Fault] = []
+        faults: list[Trouble] = []
         try:
             response = await self._response(request, query, asked, faults)
         except Refusal as refusal:
@@ -160,7 +160,7 @@ class App:
         except OSError:
             raise Cut from None
 
-    async def _response(self, request: Request, query: dict[str, str], asked: Asked, faults: list[Fault]) -> ASGIApp:
+    async def _response(self, request: Request, query: dict[str, str], asked: Asked, faults: list[Trouble]) -> ASGIApp:
         """What is answered, by the operation, by the faults that it meets, or because there is none. Refusal."""
         scope, accept = request.scope, request.headers.get("accept", "")
         method = "GET" if asked.method == "HEAD" else asked.method
@@ -176,9 +176,10 @@ class App:
             raise Refusal(400, f"Invalid path: {problem}") from None
         endpoint, values = found
         asked.path, asked.service = told(raw_path, endpoint.path, values), service_of(endpoint.name)
-        if self.tenant.busy > self.tenant.bounds.requests and endpoint.sign_in != "owner":
-            raise Refusal(503, "Too many requests are under way", headers={"Retry-After": "1"})
-        faults += self.tenant.faults.of(endpoint.name)
+        if endpoint.sign_in != "owner":
+            if self.tenant.busy > self.tenant.bounds.requests:
+                raise Refusal(503, "Too many requests are under way", headers={"Retry-After": "1"})
+            faults += self.tenant.faults.of(endpoint.name)
         try:
             early = await self.tenant.faults.before(faults, accept) if faults else None
             return early or await self._ask(endpoint, values, request, query, asked)
@@ -192,7 +193,10 @@ class App:
         self, endpoint: Endpoint, values: dict[str, str], request: Request, query: dict[str, str], asked: Asked
     ) -> ASGIApp:
         ctx = Context(self.tenant, request, endpoint.name, query=query)
-        if endpoint.sign_in and (fault := await self._sign_in(endpoint.sign_in, ctx)) is not None:
+        if (
+            endpoint.sign_in in ("token", "password")
+            and (fault := await self._sign_in(endpoint.sign_in, ctx)) is not None
+        ):
             return fault
         asked.user = ctx.user
         arguments: dict[str, Any] = values

@@ -1,26 +1,29 @@
 """Trouble on purpose: a tenant that is slow, refuses, cuts, garbles, throttles or forgets, for as long as asked.
 
-    with tenant.faults.refusing("files.importData", status=503, times=2) as fault:
+    with tenant.faults.refusing("files.importData", status=503, times=2) as trouble:
         ...
-    assert fault.hits == 2
+    assert trouble.hits == 2
 
-Each fault is for one operation by its key (`files.list`), for a route (`/token`), or for all: `"*"`. Nothing is
-active unless someone in this process asks, or an administrator by `POST /faults` where `serve` was given `--faults`.
+What kinds there are is said in `agavesh.api.control`. Nothing is active unless someone in this process asks, or the
+tenant's owner by the control call where `serve` was given `--control`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from starlette.responses import Response
 from starlette.types import Message, Send
 
+from agavesh.api import control
+from agavesh.api.control import Any_fault
 from agavesh.tenant import envelope
 from agavesh.tenant.refusal import Refusal
 
@@ -29,22 +32,25 @@ if TYPE_CHECKING:
 
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><p>The proxy server could not answer.</p></body></html>"
 
+Asking = contextlib.AbstractContextManager["Trouble"]
 
-@dataclass
-class Fault:
-    """One kind of trouble; `hits` counts whom it met, `times` is how many it meets before it is over."""
 
-    kind: str
-    operation: str
-    details: dict[str, Any]
-    times: float = math.inf
+@dataclass(eq=False)
+class Trouble:
+    """A fault that is active; `hits` counts whom it met. `name` is what it is cleared by."""
+
+    name: str
+    fault: Any_fault
     hits: int = 0
     over: trio.Event = field(default_factory=trio.Event)
     met: trio.Event = field(default_factory=trio.Event)
 
-    def meet(self) -> bool:
+    def meet(self, operation: str) -> bool:
         """Whether this request has the trouble too."""
-        if self.hits >= self.times:
+        fault = self.fault
+        if isinstance(fault, control.HoldStaging) or fault.operation not in (operation, "*"):
+            return False
+        if fault.times is not None and self.hits >= fault.times:
             return False
         self.hits += 1
         self.met.set()
@@ -56,7 +62,8 @@ class Faults:
 
     def __init__(self, auth: Auth) -> None:
         self._auth = auth
-        self._active: list[Fault] = []
+        self._names = map(str, itertools.count(1))
+        self.active: list[Trouble] = []
         self.requests: Counter[str] = Counter()
         self._released = trio.Event()
         self._released.set()
@@ -64,97 +71,87 @@ class Faults:
     # asking for trouble ----------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def asked(self, kind: str, operation: str, *, times: float = math.inf, **details: Any) -> Iterator[Fault]:
-        """A fault of a kind, for as long as the block runs."""
-        fault = self.add(kind, operation, times=times, **details)
+    def asked(self, fault: Any_fault) -> Iterator[Trouble]:
+        """A fault, for as long as the block runs."""
+        trouble = self.add(fault)
         try:
-            yield fault
+            yield trouble
         finally:
-            self.remove(fault)
+            self.remove(trouble)
 
-    def slow(
-        self, operation: str, seconds: float = math.inf, *, times: float = math.inf
-    ) -> contextlib.AbstractContextManager[Fault]:
+    def slow(self, operation: str, seconds: float | None = None, *, times: int | None = None) -> Asking:
         """Each request waits so long before anything is done about it, at most until the block ends."""
-        return self.asked("slow", operation, times=times, seconds=seconds)
+        return self.asked(control.Slow(operation=operation, seconds=seconds, times=times))
 
     def refusing(
-        self, operation: str, status: int = 500, *, times: float = math.inf, message: str = "refused on purpose"
-    ) -> contextlib.AbstractContextManager[Fault]:
+        self, operation: str, status: int = 500, *, times: int | None = None, message: str = "refused on purpose"
+    ) -> Asking:
         """The error envelope with a status, and nothing done."""
-        return self.asked("refuse", operation, times=times, status=status, message=message)
+        return self.asked(control.Refuse(operation=operation, status=status, message=message, times=times))
 
-    def throttling(
-        self, operation: str, retry_after: float | str | None = 1, *, times: float = math.inf
-    ) -> contextlib.AbstractContextManager[Fault]:
+    def throttling(self, operation: str, retry_after: float | str | None = 1, *, times: int | None = None) -> Asking:
         """429 from the gateway with a Retry-After, or without one."""
-        return self.asked("throttle", operation, times=times, retry_after=retry_after)
+        return self.asked(control.Throttle(operation=operation, retry_after=retry_after, times=times))
 
-    def gateway(
-        self, operation: str, code: int = 900904, *, times: float = math.inf
-    ) -> contextlib.AbstractContextManager[Fault]:
+    def gateway(self, operation: str, code: int = 900904, *, times: int | None = None) -> Asking:
         """A fault of the gateway, by its code."""
-        return self.asked("gateway", operation, times=times, code=code)
+        return self.asked(control.Gateway(operation=operation, code=code, times=times))
 
-    def html(
-        self, operation: str, status: int = 502, *, times: float = math.inf
-    ) -> contextlib.AbstractContextManager[Fault]:
+    def html(self, operation: str, status: int = 502, *, times: int | None = None) -> Asking:
         """A page as a proxy makes them."""
-        return self.asked("html", operation, times=times, status=status)
+        return self.asked(control.Html(operation=operation, status=status, times=times))
 
-    def cutting(
-        self, operation: str, after: int = 0, *, times: float = math.inf
-    ) -> contextlib.AbstractContextManager[Fault]:
+    def cutting(self, operation: str, after: int = 0, *, times: int | None = None) -> Asking:
         """The connection ends after so many bytes of the body; the request itself is carried out."""
-        return self.asked("cut", operation, times=times, after=after)
+        return self.asked(control.Cut(operation=operation, after=after, times=times))
 
-    def stalling(
-        self, operation: str, after: int = 0, *, times: float = math.inf
-    ) -> contextlib.AbstractContextManager[Fault]:
+    def stalling(self, operation: str, after: int = 0, *, times: int | None = None) -> Asking:
         """The body stops after so many bytes and goes on when the block ends."""
-        return self.asked("stall", operation, times=times, after=after)
+        return self.asked(control.Stall(operation=operation, after=after, times=times))
 
-    def malforming(self, operation: str, *, times: float = math.inf) -> contextlib.AbstractContextManager[Fault]:
+    def malforming(self, operation: str, *, times: int | None = None) -> Asking:
         """JSON that is none; the request itself is carried out."""
-        return self.asked("malform", operation, times=times)
+        return self.asked(control.Malform(operation=operation, times=times))
 
-    @contextlib.contextmanager
-    def holding_staging(self) -> Iterator[None]:
+    def losing(self, operation: str, *, times: int | None = None) -> Asking:
+        """No answer at all; the request itself is carried out."""
+        return self.asked(control.Lose(operation=operation, times=times))
+
+    def holding_staging(self) -> Asking:
         """Uploads and imports stay STAGING_QUEUED until the block ends."""
-        self.hold_staging()
-        try:
-            yield
-        finally:
-            self.release_staging()
+        return self.asked(control.HoldStaging())
 
     def expire_tokens(self, username: str | None = None) -> None:
         """The access tokens of one user, or of all, are over now; refresh tokens are still good."""
         self._auth.expire_all(username)
 
-    # the parts that `POST /faults` uses too --------------------------------------------------------------------------
+    def add(self, fault: Any_fault) -> Trouble:
+        """A fault until it is removed. Tokens expire at once: nothing of that stays."""
+        trouble = Trouble(next(self._names), fault)
+        if isinstance(fault, control.ExpireTokens):
+            self.expire_tokens(fault.username)
+            return trouble
+        self.active.append(trouble)
+        self._hold()
+        return trouble
 
-    def add(self, kind: str, operation: str, *, times: float = math.inf, **details: Any) -> Fault:
-        fault = Fault(kind, operation, details, times)
-        self._active.append(fault)
-        return fault
-
-    def remove(self, fault: Fault) -> None:
-        fault.over.set()
-        if fault in self._active:
-            self._active.remove(fault)
+    def remove(self, trouble: Trouble) -> None:
+        """The fault is over, for those too who wait in it."""
+        trouble.over.set()
+        if trouble in self.active:
+            self.active.remove(trouble)
+        self._hold()
 
     def clear(self) -> None:
         """No more trouble."""
-        for fault in list(self._active):
-            self.remove(fault)
-        self.release_staging()
+        for trouble in list(self.active):
+            self.remove(trouble)
 
-    def hold_staging(self) -> None:
-        if self._released.is_set():
+    def _hold(self) -> None:
+        if not any(isinstance(trouble.fault, control.HoldStaging) for trouble in self.active):
+            self._released.set()
+        elif self._released.is_set():
             self._released = trio.Event()
-
-    def release_staging(self) -> None:
-        self._released.set()
 
     @property
     def staging_held(self) -> bool:
@@ -166,40 +163,39 @@ class Faults:
 
     # meeting it ------------------------------------------------------------------------------------------------------
 
-    def of(self, operation: str) -> list[Fault]:
+    def of(self, operation: str) -> list[Trouble]:
         """The faults that a request for this operation meets; counts the request."""
         self.requests[operation] += 1
-        if not self._active:
-            return []
-        return [fault for fault in list(self._active) if fault.operation in (operation, "*") and fault.meet()]
+        return [trouble for trouble in list(self.active) if trouble.meet(operation)]
 
-    async def before(self, faults: list[Fault], accept: str) -> Response | None:
+    async def before(self, troubles: list[Trouble], accept: str) -> Response | None:
         """What comes before the operation: a wait, or an answer in its place."""
-        for fault in faults:
-            details = fault.details
-            match fault.kind:
-                case "slow":
-                    with trio.move_on_after(details["seconds"]):
-                        await fault.over.wait()
-                case "refuse":
-                    return envelope.refused(Refusal(details["status"], details["message"]), {})
-                case "throttle":
-                    after = details["retry_after"]
+        for trouble in troubles:
+            match trouble.fault:
+                case control.Slow(seconds=seconds):
+                    with trio.move_on_after(math.inf if seconds is None else seconds):
+                        await trouble.over.wait()
+                case control.Refuse(status=status, message=message):
+                    return envelope.refused(Refusal(status, message), {})
+                case control.Throttle(retry_after=after):
                     headers = {} if after is None else {"Retry-After": str(after)}
                     return envelope.gateway_fault(900800, "You have exceeded your quota", accept, headers=headers)
-                case "gateway":
-                    return envelope.gateway_fault(details["code"], "asked for", accept)
-                case "html":
-                    return Response(_PAGE.format(details["status"]), details["status"], media_type="text/html")
+                case control.Gateway(code=code):
+                    return envelope.gateway_fault(code, "asked for", accept)
+                case control.Html(status=status):
+                    return Response(_PAGE.format(status), status, media_type="text/html")
         return None
 
-    def after(self, faults: list[Fault], send: Send) -> Send:
+    def after(self, troubles: list[Trouble], send: Send) -> Send:
         """What happens to the answer on its way."""
-        for fault in faults:
-            if fault.kind == "malform":
-                send = _malforming(send)
-            if fault.kind in ("cut", "stall"):
-                send = _breaking(fault, send)
+        for trouble in troubles:
+            match trouble.fault:
+                case control.Malform():
+                    send = _malforming(send)
+                case control.Cut(after=after) | control.Stall(after=after):
+                    send = _breaking(trouble, after, send)
+                case control.Lose():
+                    send = _losing
         return send
 
 
@@ -207,8 +203,12 @@ class Cut(Exception):
     """The connection ends here, on purpose."""
 
 
-def _breaking(fault: Fault, send: Send) -> Send:
-    left = fault.details["after"]
+async def _losing(message: Message) -> None:
+    raise Cut
+
+
+def _breaking(trouble: Trouble, after: int, send: Send) -> Send:
+    left: float = after
 
     async def broken(message: Message) -> None:
         nonlocal left
@@ -216,11 +216,12 @@ def _breaking(fault: Fault, send: Send) -> Send:
             left -= len(message.get("body", b"")) if message["type"] == "http.response.body" else 0
             await send(message)
             return
-        await send({"type": "http.response.body", "body": body[:left], "more_body": True})
-        if fault.kind == "cut":
+        at = int(left)
+        await send({"type": "http.response.body", "body": body[:at], "more_body": True})
+        if isinstance(trouble.fault, control.Cut):
             raise Cut
-        await fault.over.wait()
-        await send({**message, "body": body[left:]})
+        await trouble.over.wait()
+        await send({**message, "body": body[at:]})
         left = math.inf
 
     return broken

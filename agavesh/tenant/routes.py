@@ -7,6 +7,7 @@ client meant; what is not UTF-8 then, or holds a NUL, is `Unreadable`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -57,6 +58,15 @@ class Routes(Generic[T]):
             return None
         (names, target), values = found
         return target, {name: decoded(value) for name, value in zip(names, values, strict=True)}
+
+    def targets(self) -> Iterator[T]:
+        """All there is."""
+        left = [self._root]
+        while left:
+            place = left.pop()
+            left += [*place.literals.values(), *([place.parameter] if place.parameter else [])]
+            for _, target in (*place.ends.values(), *place.rests.values()):
+                yield target
 
     def methods(self, raw_path: str) -> list[str]:
         """The methods that something answers to at this path."""

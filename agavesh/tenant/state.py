@@ -17,6 +17,7 @@ from agavesh.tenant.actors.workers import Actors
 from agavesh.tenant.auth import LIFETIME, Auth
 from agavesh.tenant.bounds import Bounds
 from agavesh.tenant.confine import Confinement
+from agavesh.tenant.control import Owner
 from agavesh.tenant.faults import Faults
 from agavesh.tenant.files import changes
 from agavesh.tenant.files.disk import Disk
@@ -77,7 +78,6 @@ class Tenant:
         self.library = Library(root / "tenant.db")
         self.auth = Auth(self.store, lifetime=lifetime)
         self.faults = Faults(self.auth)
-        self.control = control
         self.access_log = AccessLog(access_log) if access_log else None
         self.bounds = bounds or Bounds()
         self.files = Files(self)
@@ -95,6 +95,8 @@ class Tenant:
         self.arrivals = Staging(self)
         self._disks: dict[tuple[str, str], Disk] = {}
         self.secrets = Secrets.of(root / "secrets.json")
+        self.control = Owner(self.secrets.key) if control else None
+        self.known: frozenset[str] = frozenset()  # the names of all that is answered, once the application is made
         self.people = People(self.store, self.auth, self.secrets, partial(self.secrets.keep, root / "secrets.json"))
         self.vault = Vault(
             keys or key_folder(),

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 import trio
 
+from agavesh.tenant.bounds import Bounds
+
 LIST = "/systems/v2/"
 
 
@@ -91,16 +93,24 @@ async def test_malformed_json_is_none_and_has_its_length(tenant, http):
         msgspec.json.decode(answer.content)
 
 
-async def test_faults_over_http_are_closed_unless_serve_was_asked(tenant):
-    async with tenant.http("admin") as admin, tenant.http("alice") as alice:
-        assert (await admin.post("/faults", json={"kind": "clear"})).status_code == 404
-        tenant.state.control = True
-        assert (await alice.post("/faults", json={"kind": "clear"})).status_code == 403
-        ask = {"kind": "refuse", "operation": "systems.list", "status": 500, "times": 1}
-        assert (await admin.post("/faults", json=ask)).status_code == 200
-        assert [(await alice.get(LIST)).status_code for _ in range(2)] == [500, 200]
-        await admin.post("/faults", json={"kind": "slow", "operation": "systems.get"})
-        await admin.post("/faults", json={"kind": "clear"})
-        assert (await alice.get(f"{LIST}data.demo")).status_code == 200
-        assert (await admin.post("/faults", json={"kind": "dance"})).status_code == 400
-        assert (await admin.get("/faults")).json()["result"]["systems.list"] == 2
+async def test_a_lost_answer_is_none_and_the_work_is_done(tenant, http):
+    with tenant.faults.losing("files.manage", times=1) as fault, pytest.raises(httpx.TransportError):
+        await http.put("/files/v2/media/system/data.demo//alice", json={"action": "mkdir", "path": "made"})
+    assert fault.hits == 1
+    assert tenant.path("data.demo", "/alice/made").is_dir()
+
+
+async def test_staging_is_held_until_the_last_who_asked_for_it_lets_go(tenant):
+    with tenant.faults.holding_staging():
+        with tenant.faults.holding_staging():
+            assert tenant.faults.staging_held
+        assert tenant.faults.staging_held
+    assert not tenant.faults.staging_held
+
+
+async def test_neither_a_fault_nor_a_bound_keeps_the_owner_out(tenant, http):
+    tenant.state.bounds = Bounds(requests=0)
+    with tenant.faults.refusing("*") as fault:
+        assert (await http.get(LIST)).status_code == 503
+        assert (await http.get(f"/prove?nonce={'00' * 16}")).status_code == 200
+    assert fault.hits == 0

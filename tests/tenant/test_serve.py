@@ -18,6 +18,9 @@ import httpx
 import pytest
 import trio
 
+from agavesh.api.control import HoldStaging
+from agavesh.client.control import control_of
+
 FILES = "/files/v2/media/system/data.demo//alice"
 
 
@@ -94,15 +97,11 @@ async def test_a_restart_finds_everything_again(serve, how):
 
 
 async def test_an_upload_that_was_taken_survives_kill_9(serve):
-    first = await serve("--faults")
+    first = await serve("--control")
     token = await first.token()
     content = os.urandom(5 * 2**20)
-    user = first.state["users"][2]
     async with first.http(token) as http:
-        client = (first.state["client"]["key"], first.state["client"]["secret"])
-        admin = await http.post("/token", data={"grant_type": "password", **user}, auth=client)
-        bearer = {"Authorization": f"Bearer {admin.json()['access_token']}"}
-        assert (await http.post("/faults", json={"kind": "hold_staging"}, headers=bearer)).status_code == 200
+        await (await control_of(first.root)).add(HoldStaging())
         for name, part in [("small", b"small"), ("large", content)]:
             answer = await http.post(FILES, files={"fileToUpload": (name, part)})
             assert answer.json()["result"]["status"] == "STAGING_QUEUED"

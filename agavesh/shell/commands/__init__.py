@@ -12,6 +12,7 @@ MODULES = {
     "apps": ("apps", "apps list", "apps show"),
     "change": ("cp", "mkdir", "mv", "rm"),
     "files": ("cd", "ls", "pwd", "stat"),
+    "faults": ("tenant fault", "tenant fault add", "tenant fault clear", "tenant fault list"),
     "jobs": (
         "jobs", "jobs delete", "jobs history", "jobs list", "jobs logs", "jobs resubmit", "jobs show", "jobs stop",
         "jobs submit", "jobs wait",

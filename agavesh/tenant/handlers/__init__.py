@@ -11,7 +11,7 @@ from agavesh.tenant.context import Context, Handler, Result
 from agavesh.tenant.refusal import Refusal
 
 SERVICES = ("actors", "apps", "clients", "files", "jobs", "meta", "notifications", "profiles", "systems")
-BESIDE = ("oauth", "about")  # modules with routes only, for what is no service
+BESIDE = ("oauth", "about", "control")  # modules with routes only, for what is no service
 UNAVAILABLE: frozenset[str] = frozenset()  # these answer 501
 
 
