@@ -12,6 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from agavesh.api.models.profiles import Profile
+from agavesh.api.record import Page, decode_page
 from agavesh.tenant import auth, store
 from agavesh.tenant.people import People
 from agavesh.tenant.server import alone
@@ -27,9 +31,9 @@ class Profiles:
     def __init__(self, people: People, users: auth.Auth) -> None:
         self._people, self._users = people, users
 
-    async def list(self, *, limit: int, offset: int) -> list[Record]:
+    async def list(self, *, limit: int, offset: int) -> Page[Profile]:
         found = [self._shown(profile) for profile in self._people.profiles()]
-        return found[offset : offset + limit]
+        return decode_page(msgspec.json.encode(found[offset : offset + limit]), Profile)
 
     async def create(self, *, body: Any) -> Record:
         return self._shown(await self._people.create(body, by=OWNER))

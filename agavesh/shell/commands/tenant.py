@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+Keys = Annotated[
+    LocalPath, Word("folder of the keys that seal credentials; else agavesh/keys in your settings", lists="local")
+]
 Root = Annotated[LocalPath, Word("folder that the tenant keeps everything in; else the one of your own", lists="local")]
 
 
@@ -33,6 +36,7 @@ def serve(
     access_log: Annotated[str, Word("file that tells each request; - is standard error", lists="local")] = "",
     readable: Annotated[str, Word("folders that jobs and actors may read, besides the system's; colons between")] = "",
     unconfined: Annotated[bool, Word("let jobs and actors reach all that you can")] = False,
+    keys: Keys = "",
 ) -> int:
     """Be a tenant: serve the platform's API from a folder, until stopped."""
     if here.lives:
@@ -69,6 +73,7 @@ def serve(
                 lifetime=token_lifetime or LIFETIME, idle=idle or None, control=control,
                 access_log=access_log and str(_log(access_log)),
                 confinement=Confinement.here(folder, shared, wanted=not unconfined),
+                keys=Path(keys).expanduser().absolute() if keys else None,
             )
         )  # fmt: skip
     except server.AlreadyServed as problem:
@@ -176,20 +181,16 @@ async def user_add(
 @command("tenant user list", examples=["tenant user list"])
 async def user_list(here: Session, *, root: Root = "") -> None:
     """List the users of your tenant."""
-    import msgspec
-
-    from agavesh.api.models.profiles import Profile
-    from agavesh.api.record import Record, decode_page
     from agavesh.shell.render import Column, field, show_list
 
-    found: list[Any] = []
+    pages: list[Any] = []  # kept: the records of a page have their bytes from it
     async with _profiles(root) as profiles:
-        while page := await profiles.list(limit=100, offset=len(found)):
-            found += page if isinstance(page[0], Record) else decode_page(msgspec.json.encode(page), Profile)
-    await show_list(
-        here, found,
-        [field("username"), Column("admin", lambda user: "admin" if user.admin else ""), field("email"), field("name")],
-    )  # fmt: skip
+        while page := await profiles.list(limit=100, offset=sum(map(len, pages))):
+            pages.append(page)
+    columns = [
+        field("username"), Column("admin", lambda user: "admin" if user.admin else ""), field("email"), field("name"),
+    ]  # fmt: skip
+    await show_list(here, [user for page in pages for user in page], columns)
 
 
 @command("tenant user password")
