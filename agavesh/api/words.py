@@ -50,6 +50,7 @@ Attribute = Annotated[str, Word("attribute to search by, with an operator behind
 Value = Annotated[str, Word("value to search for")]
 AppName = Annotated[str, Word("name of an app, without its version")]
 Tag = Annotated[str, Word("tag of an app")]
+OntologyTerm = Annotated[str, Word("term of an ontology that an app bears")]
 
 Limit = Annotated[int, Word("at most so many items; the platform caps it without a word")]
 Offset = Annotated[int, Word("items to skip")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from html.parser import HTMLParser
 
 import httpx
 import pytest
@@ -192,3 +193,68 @@ async def test_actions_that_are_none_are_refused(shop: Shop) -> None:
         assert answer.status_code == status
     assert "PUBLISH,ENABLE,DISABLE,CLONE,ERASE" in (await shop.http.put(f"/apps/v2/{app}", json={"action": "x"})).text
     assert (await shop.http.put("/apps/v2/nothing-1.0", json={"action": "clone"})).status_code == 404
+
+
+async def test_what_fails_in_copying_is_told_in_the_history_of_the_app(shop: Shop, admin: httpx.AsyncClient) -> None:
+    app = await shop.app("true")
+    for action, where, event in (
+        ("publish", "/apps", "PUBLISHING_FAILED"), ("clone", "/alice/applications", "CLONING_FAILED")
+    ):  # fmt: skip
+        folder = shop.tenant.path("data.demo", where)
+        if folder.exists():
+            folder.rename(folder.with_name("aside"))
+        folder.write_text("in the way")
+        http = admin if action == "publish" else shop.http
+        answer = await http.put(f"/apps/v2/{app}", json={"action": action, "name": "copy"})
+        assert (answer.status_code, "could not be copied" in answer.text) == (500, True), answer.text
+        history = (await shop.http.get(f"/apps/v2/{app}/history")).json()["result"]
+        assert history[-1]["status"] == event
+        assert (await shop.http.get("/apps/v2/name/copy")).json()["result"] == []
+
+
+class Controls(HTMLParser):
+    """What a form would send as it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self.required: set[str] = set()
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name, value = given.get("name") or "", given.get("value") or ""
+        if "required" in given:
+            self.required.add(name)
+        if tag == "input" and name:
+            self.sent[name] = value
+        if tag == "select":
+            self._select = name
+        if tag == "option" and (self._select not in self.sent or "selected" in given):
+            self.sent[self._select] = value
+
+
+async def test_the_form_of_an_app_submits_a_job_of_it(shop: Shop) -> None:
+    said = '"quoted" & <odd>'
+    app = await shop.app(
+        "echo ${n} ${mode} ${quiet} ${text} ${fixed}; echo '${said}'",
+        inputs=[field("text", value={"default": "in.txt", "required": True})],
+        parameters=[
+            field("n", kind="number", value={"default": 5}),
+            field(
+                "mode", kind="enumeration", value={"enum_values": ["slow", {"fast": "very fast"}], "default": "fast"}
+            ),
+            field("quiet", kind="flag", value={"default": True}, details={"argument": "-q"}),
+            field("said", kind="string", value={"default": said}),
+            field("fixed", kind="string", value={"default": "hidden", "visible": False}),
+        ],
+    )
+    shop.tenant.path("data.demo", "/alice/in.txt").write_text("input\n")
+    form = Controls()
+    form.feed((await shop.http.get(f"/apps/v2/{app}/form")).json()["result"]["submitForm"])
+    assert form.required == {"name", "text"} and "fixed" not in form.sent
+    sent = {name: value for name, value in {**form.sent, "name": "by form"}.items() if value}
+    answer = await shop.http.post("/jobs/v2/", data=sent)
+    assert answer.status_code == 201, answer.text
+    job = await shop.ended(answer.json()["result"]["id"])
+    assert await shop.output(job["id"], "by-form.out") == f"5 fast -q in.txt hidden\n{said}\n"

@@ -192,3 +192,9 @@ class ApplicationPermissionRequest(Record, kw_only=True):
 
     username: str | None = None  # required unless in the path
     permission: str  # READ WRITE EXECUTE READ_WRITE READ_EXECUTE WRITE_EXECUTE ALL NONE
+
+
+class JobSubmissionForm(Record, kw_only=True):
+    """A form for a web page that submits jobs of an app."""
+
+    submitForm: str | None = None  # HTML

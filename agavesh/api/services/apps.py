@@ -11,10 +11,22 @@ from agavesh.api.models.apps import (
     ApplicationPermissionRequest,
     ApplicationRequest,
     ApplicationSummary,
+    JobSubmissionForm,
 )
 from agavesh.api.operation import More, Service, operation
 from agavesh.api.record import Page
-from agavesh.api.words import AppId, AppName, Limit, Offset, OnlyPrivate, OnlyPublic, SystemId, Tag, Username
+from agavesh.api.words import (
+    AppId,
+    AppName,
+    Limit,
+    Offset,
+    OnlyPrivate,
+    OnlyPublic,
+    OntologyTerm,
+    SystemId,
+    Tag,
+    Username,
+)
 
 
 class Apps(Service):
@@ -137,6 +149,25 @@ class Apps(Service):
         **more: Unpack[More],
     ) -> Page[ApplicationSummary]:
         """List apps that carry a tag."""
+        ...
+
+    @operation("GET", "/apps/v2/ontology/{term}", documented=False)
+    async def listByOntologyTerm(
+        self,
+        *,
+        term: OntologyTerm,
+        publicOnly: OnlyPublic | None = None,
+        privateOnly: OnlyPrivate | None = None,
+        limit: Limit | None = None,
+        offset: Offset | None = None,
+        **more: Unpack[More],
+    ) -> Page[ApplicationSummary]:
+        """List apps that bear a term of an ontology."""
+        ...
+
+    @operation("GET", "/apps/v2/{uniqueName}/form", documented=False)
+    async def getJobSubmissionForm(self, *, uniqueName: AppId, **more: Unpack[More]) -> JobSubmissionForm:
+        """Fetch a web form that submits jobs of an app."""
         ...
 
     @operation("GET", "/apps/v2/system/{systemId}")

@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agavesh.tenant.apps.values import check_values, texts
+from agavesh.tenant.apps.values import check_values, texts, validator
 from agavesh.tenant.fields import boolean, choice, positive, text, text_list, wrong
 from agavesh.tenant.limits import gigabytes, run_time, seconds
+from agavesh.tenant.meta.patterns import BadPattern
 from agavesh.tenant.refusal import Refusal
 
 TEXTS = {  # field: longest value
@@ -206,8 +207,8 @@ def _exact(part: Mapping[str, Any], field: str, longest: int, place: str) -> str
 def _pattern(value: Mapping[str, Any], place: str) -> str | None:
     pattern = _exact(value, "validator", 255, f"{place}.value.")
     try:
-        re.compile(pattern or "")
-    except re.error as trouble:
+        validator(pattern or "")
+    except BadPattern as trouble:
         raise wrong(f"{place}.value.validator", f"is a regular expression ({trouble})") from None
     return pattern
 

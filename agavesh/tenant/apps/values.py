@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agavesh.tenant.meta.patterns import BadPattern, Pattern, TooSlow
 from agavesh.tenant.refusal import Refusal
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
@@ -67,6 +68,17 @@ def _value(field: Mapping[str, Any], kind: str, value: Any, about: str) -> Any:
 
 
 def _match(field: Mapping[str, Any], text: str, about: str) -> None:
-    pattern = field["value"]["validator"]
-    if pattern and not re.fullmatch(pattern, text):
+    if not (pattern := field["value"]["validator"]):
+        return
+    try:
+        fits = validator(pattern).search(text)
+    except (BadPattern, TooSlow) as problem:
+        raise Refusal(400, f"Invalid value for {about}: {problem}") from None
+    if not fits:
         raise Refusal(400, f'Invalid value for {about}: "{text}" does not match {pattern}.')
+
+
+def validator(text: str) -> Pattern:
+    """A regular expression that the whole of a value has to match. BadPattern, a ValueError, if it is none."""
+    Pattern(text)  # by itself: what is wrong with it should not be told of the brackets around it
+    return Pattern(rf"\A(?:{text})\Z")

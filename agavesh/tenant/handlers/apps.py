@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agavesh.tenant.apps import bundles
+from agavesh.tenant.apps import bundles, form
 from agavesh.tenant.apps.records import app_of, check_system, erase, register, rights, write
 from agavesh.tenant.apps.spec import application
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
+from agavesh.tenant.files.disk import said
 from agavesh.tenant.jobs.places import incoming, place_on
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.refusal import Refusal
@@ -64,15 +66,11 @@ def told(ctx: Context, uuid: str) -> Record | None:
     return _full(ctx, app) if app is not None else None
 
 
-def _summary(record: Record) -> Record:
-    return {name: record[name] for name in SUMMARY}
-
-
 def _visible(ctx: Context, wanted: Callable[[Record], bool]) -> Iterator[Record]:
     for app in ctx.store.all("app"):
         may = rights(ctx, app)
         if Pem.READ & may and not app["_removed"] and (app["available"] or Pem.WRITE & may) and wanted(app):
-            yield _full(ctx, app)
+            yield app
 
 
 def _listing(
@@ -82,7 +80,9 @@ def _listing(
         return wanted(app) and not (public and not app["isPublic"]) and not (private and app["isPublic"])
 
     asked = {name: value for name, value in ctx.query.items() if name.lower() not in ("publiconly", "privateonly")}
-    return page(ctx, _visible(ctx, kept), names=NAMES, summary=_summary, search=asked, aliases=ALIASES)
+    chosen = page(ctx, _visible(ctx, kept), names=NAMES, summary=lambda app: app, search=asked, aliases=ALIASES)
+    records = [_full(ctx, app) for app in chosen]  # links are made for those that are shown
+    return records if ctx.filtered else [{name: record[name] for name in SUMMARY} for record in records]
 
 
 def _like(value: Any, pattern: str) -> bool:
@@ -112,14 +112,20 @@ async def listBySystemId(
     return _listing(ctx, publicOnly, privateOnly, lambda app: _like(app["executionSystem"], systemId))
 
 
-@route("GET", "/apps/v2/ontology/{term}")
-async def listByOntology(ctx: Context, *, term: str) -> Result:
-    """Apps that bear a term of an ontology."""
-    return _listing(ctx, None, None, lambda app: any(_like(each, term) for each in app["ontology"]))
+async def listByOntologyTerm(
+    ctx: Context, *, term: str, publicOnly: bool | None, privateOnly: bool | None, limit: int, offset: int
+) -> Result:
+    return _listing(ctx, publicOnly, privateOnly, lambda app: any(_like(each, term) for each in app["ontology"]))
 
 
 async def get(ctx: Context, *, appId: str) -> Result:
     return _full(ctx, app_of(ctx, appId))
+
+
+async def getJobSubmissionForm(ctx: Context, *, uniqueName: str) -> Result:
+    app = app_of(ctx, uniqueName)
+    system = ctx.store.get("system", app["executionSystem"]) or {}
+    return {"submitForm": form.of(app, system.get("queues") or [], action=ctx.url("/jobs/v2/"))}
 
 
 @route("GET", "/apps/v2/{appId}/history")
@@ -204,7 +210,8 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
     system = _up(ctx, ctx.tenant.files.default_system(ctx.user))
     folder = (system.get("storage", {}).get("publicAppsDir") or "/apps").strip("/")
     target = place_on(ctx.tenant, system["id"], f"/{folder}/{name}u{number}.zip")
-    checksum = await bundles.pack(_folder(ctx, app), Path(target.disk.at(target.path)), incoming(ctx.tenant))
+    with _noted(ctx, app, "PUBLISHING_FAILED"):
+        checksum = await bundles.pack(_folder(ctx, app), Path(target.disk.at(target.path)), incoming(ctx.tenant))
     changes = {
         "isPublic": True, "revision": number, "uuid": new_uuid("005"), "created": date(time.time()),
         "checksum": checksum,
@@ -230,13 +237,11 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
     source = _folder(ctx, app)
     if Path(target.disk.at(target.path)).is_relative_to(source):
         raise Refusal(400, "A copy cannot lie within the app's own folder")
-    try:
+    with _noted(ctx, app, "CLONING_FAILED"):
         await bundles.unpack(
             source, Path(target.disk.at(target.path)), incoming(ctx.tenant), None,
             checksum=app.get("_checksum"),
         )  # fmt: skip
-    except Refusal as trouble:
-        raise Refusal(500, f"The files of {app['id']} could not be copied: {trouble}") from None
     ctx.tenant.files.record(target, ctx.user)
     changes = {
         "owner": ctx.user, "isPublic": False, "revision": 1, "uuid": new_uuid("005"), "created": date(time.time()),
@@ -244,6 +249,17 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
     }  # fmt: skip
     copied = {name: value for name, value in {**record, **changes}.items() if name != "checksum"}
     return write(ctx, copied, app_id, "CLONED", f"App was cloned from {app['id']}")
+
+
+@contextlib.contextmanager
+def _noted(ctx: Context, app: Record, event: str) -> Iterator[None]:
+    """Files of an app are copied: its history tells it if that fails, and so does the answer."""
+    try:
+        yield
+    except (Refusal, OSError) as trouble:
+        reason = f"The files of {app['id']} could not be copied: {said(trouble)}"
+        ctx.store.event(app["uuid"], event, reason, by=ctx.user)
+        raise Refusal(500, reason) from None
 
 
 def _renamed(app: Record, body: Record, *also: str) -> Record:
