@@ -65,7 +65,7 @@ def _engine() -> Any:
             if not spec or not next(iter(spec)).startswith("$") or "$and" in spec or "$or" in spec or "$nor" in spec:
                 judge = Filter(spec)
                 return lambda walker: any(
-                    judge(element) for element in walker.value.iter_elements() if isinstance(element, dict | list)
+                    judge(each) for each in map(_object, walker.value.iter_elements()) if each is not None
                 )
             # an array in the array is one value here, and is not looked into; a place in an array is just that
             plain, placed = Filter({"e": spec}), Filter({"e.0": spec})
@@ -87,6 +87,13 @@ def _engine() -> Any:
         return lambda walker: not any_equal(walker)
 
     return Filter
+
+
+def _object(element: Any) -> Document | None:
+    """An element as $elemMatch looks for fields in it: an array has its places for names."""
+    if isinstance(element, list):
+        return {str(place): each for place, each in enumerate(element)}
+    return element if isinstance(element, dict) else None
 
 
 def _matches(patterns: list[Pattern]) -> Condition:

@@ -92,6 +92,11 @@ class Library:
         self.longest = longest
         self._turns = trio.CapacityLimiter(AT_ONCE)
 
+    @property
+    def busy(self) -> int:
+        """How many queries run now."""
+        return self._turns.borrowed_tokens
+
     async def find(
         self, kind: Kind[T], text: str | None, *, reader: str | None, order: Order, limit: int, offset: int
     ) -> list[T]:
