@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import trio
@@ -272,8 +273,11 @@ print(os.environ['_abaco_access_token'])
     assert (await troupe.http.get("/profiles/v2/me")).status_code == 401
 
 
-@pytest.mark.parametrize("size", [0, 1, 5, 70_000, 1 << 20])
-async def test_a_binary_message_comes_through_the_pipe_and_results_through_the_socket(troupe, size):
+@pytest.mark.parametrize("bare", [False, True], ids=["confined", "bare"])
+@pytest.mark.parametrize("size", [0, 1, 70_000, 1 << 20])
+async def test_a_binary_message_comes_through_the_pipe_and_results_through_the_socket(tenant, troupe, size, bare):
+    if bare:
+        tenant.state.confinement = replace(tenant.state.confinement, bwrap=None)
     actor = await troupe.actor(BINARY)
     content = os.urandom(size)
     sent = {"content": content, "headers": {"Content-Type": "application/octet-stream"}}

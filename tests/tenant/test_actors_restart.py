@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import sqlite3
 
@@ -74,6 +75,39 @@ async def test_what_runs_goes_on_and_what_waits_is_answered_in_order(served, how
             assert (await troupe.ended(actor, id))["exitCode"] == 0
             assert await troupe.log(actor, id) == f"once  message {number}\n"
         assert (await troupe.ask("GET", f"/{actor}/executions"))["totalExecutions"] == 4
+
+
+async def test_a_tenant_that_is_killed_again_and_again_has_each_message_answered_once(served):
+    # who is answered twice finds the folder of results there already, and comes to no good end
+    sent: dict[str, str] = {}
+    moments = random.Random(5)
+    async with served.http() as http:
+        troupe = Troupe(served, http)
+        actor = await troupe.actor("import os\nprint(os.environ['MSG'])")
+        await troupe.ask("POST", f"/{actor}/workers", json={"num": 3})
+    for turn in range(4):
+        async with served.http() as http:
+            troupe = Troupe(served, http)
+            for number in range(6):
+                sent[await troupe.send(actor, f"{turn} {number}")] = f"{turn} {number}\n"
+            await trio.sleep(moments.uniform(0, 0.4))
+            await served.kill()
+        await served.start()
+    async with served.http() as http:
+        troupe = Troupe(served, http)
+        for id, text in sent.items():
+            execution = await troupe.ended(actor, id)
+            assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 0)
+            assert await troupe.log(actor, id) == text
+        assert (await troupe.ask("GET", f"/{actor}/executions"))["totalExecutions"] == len(sent)
+        assert len(await troupe.ask("GET", f"/{actor}/workers")) == 3
+        with trio.fail_after(PATIENCE):
+            while not all(left(served, actor, id) <= {"log", "results"} for id in sent):
+                await trio.sleep(0.02)
+
+
+def left(served, actor: str, execution: str) -> set[str]:
+    return {path.name for path in (served.root / "actors" / actor / execution).iterdir()}
 
 
 async def test_what_ended_while_no_tenant_was_there_is_known_at_the_next_start(served):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,15 @@ async def troupe(tenant):
         yield found
 
 
-@pytest.fixture
-def meeting(tenant):
-    """The folder of images is what every actor of a tenant can read; these tests let it be written to as well."""
+@pytest.fixture(params=["confined", "bare"])
+def meeting(tenant, request):
+    """Where it is, confined actors would not find it: these tests let them."""
     folder = tenant.root / "meeting"
     folder.mkdir()
+    if request.param == "bare":
+        tenant.state.confinement = replace(tenant.state.confinement, bwrap=None)
+    elif tenant.state.confinement.bwrap is None:
+        pytest.skip("bubblewrap does not work on this machine")
     command = tenant.state.confinement.command
 
     def with_the_folder(argv, *, placed, **more):
@@ -275,6 +280,25 @@ async def test_an_update_lets_a_worker_end_what_it_does_with_the_old_image(troup
     assert await troupe.log(actor, first) == "let go\n"
     assert (await troupe.ended(actor, second))["workerId"] != worker["id"]
     assert await troupe.log(actor, second) == "new\n"
+
+
+async def test_an_end_that_is_asked_for_as_early_as_can_be_is_one(tenant, troupe):
+    actor = await troupe.actor("import time\ntime.sleep(1000)")
+    for number in range(8):
+        id = await troupe.send(actor)
+        with trio.fail_after(PATIENCE):
+            while (await troupe.execution(actor, id))["status"] != "RUNNING":
+                pass
+        if number % 2:
+            await troupe.ask("DELETE", f"/{actor}/executions/{id}")
+        else:
+            await troupe.until(f"/{actor}/workers", lambda found: found)
+            for worker in await troupe.ask("GET", f"/{actor}/workers"):
+                await troupe.ask("DELETE", f"/{actor}/workers/{worker['id']}")
+        assert (await troupe.ended(actor, id))["exitCode"] == 137
+        await nothing_left(tenant, id)
+    await troupe.send(actor)
+    await troupe.ask("DELETE", f"/{actor}")
 
 
 # limits --------------------------------------------------------------------------------------------------------------

@@ -18,12 +18,11 @@ import trio
 from starlette.requests import Request
 
 from agavesh.tenant.actors.queue import BINARY, JSON, TEXT, Message
+from agavesh.tenant.actors.values import LARGEST_ENVIRONMENT, fitting, number
 from agavesh.tenant.bodies import json_of, whole
 from agavesh.tenant.files.trees import sync
 from agavesh.tenant.refusal import Refusal
 
-LONGEST = 131_000  # bytes of one variable; the kernel takes 131,072, its name included
-LARGEST_ENVIRONMENT = 524_288  # bytes of all variables of a message
 LARGEST_BINARY = 500_000_000  # bytes, the platform's own figure
 _OURS = frozenset({"message", "x-nonce", "_abaco_synchronous"})
 _LEADING = re.compile(
@@ -59,13 +58,6 @@ def text(value: Any) -> str:
     return fitting("The message", str(value))
 
 
-def fitting(what: str, text: str) -> str:
-    """A text that fits into a variable. Refusal 400."""
-    if "\0" in text or len(text.encode(errors="surrogatepass")) > LONGEST:
-        raise Refusal(400, f"{what} is handed over in a variable: it has {LONGEST} bytes at most, and no NUL")
-    return text
-
-
 def variables(query: Mapping[str, str]) -> dict[str, str]:
     """The variables that a message brings in its query. Refusal 400."""
     found = {name: fitting(f"The variable {name[:64]}", value) for name, value in query.items() if name not in _OURS}
@@ -78,8 +70,8 @@ def variables(query: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _pour(request: Request, folder: Path) -> None:
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > LARGEST_BINARY:
+    length = number(request.headers.get("content-length"))
+    if not isinstance(length, int) or length > LARGEST_BINARY:
         raise Refusal(400, f"A binary message needs a Content-Length, of {LARGEST_BINARY} at most")
     await trio.Path(folder).mkdir(parents=True, mode=0o700, exist_ok=True)
     async with await trio.open_file(folder / "message", "wb", buffering=1 << 20) as file:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agavesh.tenant.actors.levels import Level, level_of
+from agavesh.tenant.actors.values import number
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Store
 
@@ -41,9 +42,7 @@ def _nonce(row: tuple[Any, ...]) -> Nonce:
 
 def make(store: Store, actor: str, owner: str, wanted: Mapping[str, Any], tenant: str) -> Nonce:
     """A new nonce, as a request wants it. Refusal 400."""
-    most = wanted.get("maxUses", UNLIMITED)
-    if isinstance(most, str) and most.lstrip("-").isdecimal():
-        most = int(most)  # out of a form
+    most = number(wanted.get("maxUses", UNLIMITED))
     if isinstance(most, bool) or not isinstance(most, int) or most == 0 or not UNLIMITED <= most < 2**53:
         raise Refusal(400, "Invalid maxUses: it is a whole number above zero, or -1 for any number of uses")
     level = level_of(wanted.get("level") or "EXECUTE")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agavesh.tenant.actors.messages import fitting
+from agavesh.tenant.actors.values import LARGEST_ENVIRONMENT, fitting, number
 from agavesh.tenant.fields import wrong
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Record
@@ -63,8 +63,7 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _count(name: str, value: Any) -> int:
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
+    value = number(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
         raise wrong(name, "is a whole number above zero")
     return value
@@ -90,8 +89,8 @@ def _environment(name: str, value: Any) -> dict[str, str]:
         if not variable or "=" in variable or "\0" in variable or isinstance(held, dict | list):
             raise wrong(f"{name}.{variable[:64]}", "is a variable with a text")
     found = {variable: fitting(f"The variable {variable[:64]}", str(held)) for variable, held in value.items()}
-    if sum(len(variable.encode()) + len(held.encode()) for variable, held in found.items()) > 524_288:
-        raise wrong(name, "has 524288 bytes at most")
+    if sum(len(variable.encode()) + len(held.encode()) for variable, held in found.items()) > LARGEST_ENVIRONMENT:
+        raise wrong(name, f"has {LARGEST_ENVIRONMENT} bytes at most")
     return found
 
 

@@ -21,6 +21,7 @@ from agavesh.tenant.actors.messages import received
 from agavesh.tenant.actors.queue import BINARY, Execution
 from agavesh.tenant.actors.spec import checked
 from agavesh.tenant.actors.spec import state as fitting_state
+from agavesh.tenant.actors.values import number
 from agavesh.tenant.actors.workers import MOST_WORKERS, Worker, new_id
 from agavesh.tenant.bodies import body_of, json_of, whole
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
@@ -283,11 +284,9 @@ async def listWorkers(ctx: Context, *, actorId: str) -> Result:
 
 async def addWorker(ctx: Context, *, actorId: str) -> Result:
     id = _actor(ctx, actorId, Level.UPDATE)["id"]
-    wanted = (await _object(ctx)).get("num", 1)
+    wanted = number((await _object(ctx)).get("num", 1))
     _still(ctx, id)
     actor = ctx.tenant.actors.get(id) or {}
-    if isinstance(wanted, str) and wanted.isdecimal():
-        wanted = int(wanted)  # out of a form
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
         raise Refusal(400, "Invalid num: it is a whole number above zero")
     most = min(actor["maxWorkers"] or MOST_WORKERS, MOST_WORKERS) if actor["stateless"] else 1
