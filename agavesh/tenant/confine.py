@@ -77,17 +77,19 @@ class Confinement:
     ) -> list[str]:
         """`argv` as a child is to be started, with the work folder as its own.
 
-        `argv[0]` is a path. `readable` are files and folders that this child may read, `placed` pipes and
-        sockets that it finds at other paths, if it is confined. `memory` (bytes) is the most
-        that each of its processes may have in private memory; as much as the machine has, if it is None.
+        `argv[0]` is a path. `readable` are files and folders that this child may read, `placed` pipes and sockets that
+        it finds at other paths, if it is confined. `memory` (bytes) is the most that each of its processes may have in
+        private memory; as much as the machine has, if it is None.
         """
         if self.bwrap is None:
             return [*_limited(memory), *argv]
-        shared = [*self.readable, *_of_python(), *readable]
-        inside = [self.bwrap, *_machine(), *_hidden(self.root), *_bound(shared), "--bind", str(work), str(work)]
-        inside += [word for path, source in placed.items() for word in ("--bind", str(source), path)]
-        options = ["--remount-ro", "/", "--chdir", str(work), *_apart(), *([] if network else ["--unshare-net"])]
-        return [*_limited(memory), *inside, *options, "--", *argv]
+        root = str(self.root)  # hidden before the child's own is put into it: it may lie within what all may read
+        shared = [*_machine(), *_bound([*self.readable, *_of_python()]), "--tmpfs", root]
+        own = [*_bound(readable), "--bind", str(work), str(work)]
+        own += [word for path, source in placed.items() for word in ("--bind", str(source), path)]
+        options = ["--remount-ro", root, "--remount-ro", "/", "--chdir", str(work), *_apart()]
+        options += [] if network else ["--unshare-net"]
+        return [*_limited(memory), self.bwrap, *shared, *own, *options, "--", *argv]
 
 
 def _machine() -> Iterator[str]:
@@ -101,12 +103,6 @@ def _machine() -> Iterator[str]:
     if names.is_symlink() and names.exists():
         yield from ("--ro-bind", str(names.resolve()), str(names.resolve()))
     yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", TMP, "--dir", "/run")
-
-
-def _hidden(root: Path) -> Iterator[str]:
-    """The tenant's own folder, if it lies in one of the system's, which children may read."""
-    if any(root.is_relative_to(folder) for folder in SYSTEM):
-        yield from ("--tmpfs", str(root))
 
 
 def _bound(readable: Iterable[Path]) -> Iterator[str]:

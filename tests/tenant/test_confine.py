@@ -51,9 +51,15 @@ def test_a_child_sees_neither_the_tenant_nor_other_jobs_nor_anybodys_home(work: 
 
 
 @needs_bubblewrap
-def test_a_tenant_within_a_folder_of_the_system_is_hidden_all_the_same(work: Path) -> None:
+def test_a_tenant_within_what_all_may_read_is_hidden_all_the_same(work: Path, tmp_path: Path) -> None:
     assert said("ls /usr/share", work) != ""
     assert said("ls /usr/share", work, Confinement.here(Path("/usr/share"))) == ""
+    (tmp_path / "shared").touch()
+    everything = Confinement.here(work.parents[2], [tmp_path])
+    assert said(f"ls {tmp_path} {tmp_path}/tenant", work, everything).split() == [
+        f"{tmp_path}:", "shared", "tenant", f"{tmp_path}/tenant:", "systems",
+    ]  # fmt: skip
+    assert "Read-only file system" in said(f"echo > {tmp_path}/tenant/no", work, everything)
 
 
 @needs_bubblewrap
