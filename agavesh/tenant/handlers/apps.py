@@ -218,7 +218,10 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
         "deploymentSystem": system["id"], "deploymentPath": target.path, "_bundle": target.path, "_checksum": checksum,
         "available": True,
     }  # fmt: skip
-    return write(ctx, {**record, **changes}, f"{name}u{number}", "PUBLISHED", f"App was published from {app['id']}")
+    app_id = f"{name}u{number}"
+    with ctx.store.together():  # who listens to the source hears of it too
+        ctx.store.event(app["uuid"], "PUBLISHED", f"App was published as {app_id}", by=ctx.user)
+        return write(ctx, {**record, **changes}, app_id, "PUBLISHED", f"App was published from {app['id']}")
 
 
 async def _clone(ctx: Context, app: Record, body: Record) -> Record:
@@ -248,7 +251,9 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
         "available": True, "_bundle": target.path, "_checksum": None,
     }  # fmt: skip
     copied = {name: value for name, value in {**record, **changes}.items() if name != "checksum"}
-    return write(ctx, copied, app_id, "CLONED", f"App was cloned from {app['id']}")
+    with ctx.store.together():
+        ctx.store.event(app["uuid"], "CLONED", f"App was cloned as {app_id}", by=ctx.user)
+        return write(ctx, copied, app_id, "CLONED", f"App was cloned from {app['id']}")
 
 
 @contextlib.contextmanager

@@ -42,9 +42,7 @@ async def list(ctx: Context, *, associatedUuid: str | None, limit: int, offset: 
     """The caller's, without those that have ended unless a `status` is asked for."""
     all_too = any(key.lower().partition(".")[0] == "status" for key in ctx.query)
     found = (
-        {**_full(ctx, record), "visible": True}
-        for record in ctx.tenant.notifications.kept.of(ctx.user)
-        if all_too or record["status"] in spec.STATUSES
+        {**_full(ctx, record), "visible": True} for record in ctx.tenant.notifications.kept.of(ctx.user, ended=all_too)
     )
     return page(ctx, found, names=NAMES, summary=lambda record: {name: record[name] for name in SUMMARY})
 

@@ -23,7 +23,7 @@ import trio
 
 from agavesh.tenant.jobs.index import FINAL
 from agavesh.tenant.notifications import mail, post
-from agavesh.tenant.notifications.macros import expanded, values
+from agavesh.tenant.notifications.macros import about_whom, expanded, values
 from agavesh.tenant.notifications.policy import wait
 from agavesh.tenant.notifications.post import Outcome
 from agavesh.tenant.notifications.resources import NOTIFICATION, find, type_of
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 10_000  # deliveries of one subscription: one that does not keep up with so many hears no more
 LOOK = 60.0  # seconds after which the clock is looked at again: it may have been set
 SOON = 60.0  # seconds: for a delivery that is due by then an idle tenant stays
+GONE = ("DELETED", "ERASED")
 OF_BYTES = ("length", "type", "mimeType", "nativeFormat", "lastModified")  # fields of a file
 SLACK = "hooks.slack.com"  # wants a text, and refuses all else
 
@@ -141,6 +142,8 @@ class Notifications:
                 self._queue(record, message, event)
         if event.status in FINAL and type_of(event.uuid) == "007":
             self._over(event.uuid)
+        if event.status in GONE:
+            self._tenant.store.at_end(partial(self._gone, event.uuid))
 
     def _message(self, user: str, event: Event) -> Message | None:
         """What a subscriber is told of an event; None for who may not know any more."""
@@ -192,6 +195,16 @@ class Notifications:
             if not record["persistent"] and record["event"].upper() in FINAL:
                 self.kept.put({**record, "status": "COMPLETE", "lastUpdated": date(time.time())}, hearing=False)
 
+    def _gone(self, uuid: str) -> None:
+        """A thing may be gone for good: then nobody waits for it any more."""
+        for record in self.kept.on(uuid):
+            try:
+                there = find(self._tenant, uuid, record["owner"]) is not None
+            except Refusal:
+                there = True
+            if not there:
+                self.kept.put({**record, "status": "COMPLETE", "lastUpdated": date(time.time())}, hearing=False)
+
     def _expect(self, record: Record, when: float) -> None:
         self._schedule.add(record["id"], web_host(record["url"]) or "mail", when)
         self._wake.set()
@@ -203,7 +216,7 @@ class Notifications:
         for subscription, due in self.kept.due():
             if (record := self.kept.get(subscription)) is not None:
                 self._expect(record, due)
-        async with post.client() as http, trio.open_nursery() as nursery:
+        async with await trio.to_thread.run_sync(post.client) as http, trio.open_nursery() as nursery:
             while True:
                 self._wake = wake = trio.Event()
                 while (following := self._schedule.take(time.time())) is not None:
@@ -246,7 +259,11 @@ class Notifications:
         if record is None or delivery is None or record["status"] == "INACTIVE":
             return
         began = time.time()
-        outcome = await self._sent(record, delivery, http)
+        try:
+            outcome = await self._sent(record, delivery, http)
+        except Exception:  # the edge: one delivery in trouble is a failed one, and given up in the end
+            log.exception("notification %s, delivery %s", subscription, delivery.id)
+            outcome = Outcome(None, "The tenant failed to send it; its log says why")
 
         async def noted() -> None:
             self._note(subscription, delivery, outcome, began)
@@ -323,8 +340,7 @@ def links(ctx: Context, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, s
 
 def _body(url: str, message: Message) -> bytes:
     """What is posted: the record; of an event of a job's own what the job sent."""
-    about = message.event.startswith(("PERMISSION", "ROLE"))
-    content = message.record if message.told is None or about else message.told
+    content = message.record if message.told is None or about_whom(message.event) else message.told
     if urlsplit(url).hostname == SLACK:
         name = content.get("name") or message.uuid
         content = {"text": f"{message.kind} {name}: {message.event}"}

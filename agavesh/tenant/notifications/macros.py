@@ -21,6 +21,11 @@ _INNER_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 PREFIX = {"schema": "METADATA_SCHEMA"}  # where it is not the name of the kind
 
+_ABOUT_WHOM = {
+    "PERMISSION_GRANT": "PERMISSION", "PERMISSION_REVOKE": "PERMISSION", "PERMISSION_UPDATE": "PERMISSION",
+    "ROLES_GRANT": "ROLE", "ROLES_REVOKE": "ROLE",
+}  # fmt: skip
+
 _BARE = {  # kinds whose macros stand without the prefix too: all fields, or these
     "file": ("path", "name", "systemId", "source", "type", "status"),
     "system": None,
@@ -42,10 +47,10 @@ def values(
     href = (record.get("_links", {}).get("self") or {}).get("href", "")
     found |= {f"{prefix}_UUID": uuid, f"{prefix}_URL": href, f"{prefix}_JSON": _text(record)}
     found |= _special(kind, record)
-    if isinstance(told, Mapping) and (about := _about(event)):
+    if isinstance(told, Mapping) and (about := about_whom(event)):
         found |= _spread(f"{about}_", {"lastUpdated": record.get("lastUpdated"), "id": uuid, **told})
         if isinstance(rights := told.get("permission"), Mapping):
-            found["PERMISSION_PERMISSION"] = pem_word(sum(PEMS[word.upper()] for word, may in rights.items() if may))
+            found["PERMISSION_PERMISSION"] = pem_word(sum(PEMS[word.upper()] for word in rights if rights[word]))
         found[f"{about}_JSON"] = _text(told)
     return found | {
         f"{prefix}_TENANT": tenant, "UUID": uuid, "EVENT": event, "OWNER": _text(record.get("owner")),
@@ -60,9 +65,9 @@ def expanded(url: str, values: Mapping[str, str]) -> str:
     )
 
 
-def _about(event: str) -> str:
-    """What else than its record an event is about."""
-    return "PERMISSION" if event.startswith("PERMISSION") else "ROLE" if event.startswith("ROLE") else ""
+def about_whom(event: str) -> str:
+    """The prefix of the macros that tell of a user's rights, for an event that is about these; else ""."""
+    return _ABOUT_WHOM.get(event, "")
 
 
 def _spread(prefix: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

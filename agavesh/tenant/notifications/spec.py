@@ -23,6 +23,7 @@ FIELDS = ("url", "event", "associatedUuid", "persistent", "policy", "status")
 TOLD = (  # what records tell besides: a record that is sent back as it came is understood, these are not changed
     "id", "owner", "responseCode", "attempts", "lastSent", "success", "lastUpdated", "created", "_links",
 )  # fmt: skip
+MOST = 100  # subscriptions that one request of another service may ask for
 STATUSES = ("ACTIVE", "INACTIVE")  # those that a request may give
 
 _MAIL = re.compile(r"(?:mailto:)?([^@\s<>,;:\"\\()\[\]]+@[^@\s<>,;:\"\\()\[\]]+)", re.IGNORECASE)
@@ -110,6 +111,8 @@ def wanted(given: Any, field: str, *events: str) -> list[dict[str, Any]]:
         group = secrets.token_hex(8)
         found = [subscription({"url": given, "event": event}, place=f"{field}.") for event in events]
     elif isinstance(array := _object(given), list):
+        if len(array) > MOST:
+            raise wrong(field, f"has {MOST} entries at most")
         found = [subscription(entry, place=f"{field}[{number}].") for number, entry in enumerate(array)]
     else:
         raise wrong(field, "is an array of objects with url and event")

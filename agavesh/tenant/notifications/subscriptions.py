@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from agavesh.tenant.notifications.spec import hears
+from agavesh.tenant.notifications.spec import STATUSES, hears
 from agavesh.tenant.store import Record, Store
 
 TABLES = """
 create table if not exists subscriptions (
     id text primary key, owner text not null, resource text not null, event text not null, hearing integer not null,
-    waiting integer not null default 0, body blob not null);
+    ended integer not null, waiting integer not null default 0, body blob not null);
 create index if not exists subscriptions_hearing on subscriptions (resource) where hearing;
-create index if not exists subscriptions_by_owner on subscriptions (owner);
+create index if not exists subscriptions_by_owner on subscriptions (owner, ended);
 create table if not exists deliveries (
     number integer primary key, id text not null unique, subscription text not null, happened real not null,
     message blob not null, tries integer not null default 0, due real, failure blob);
@@ -67,11 +67,11 @@ class Subscriptions:
     def put(self, record: Record, *, hearing: bool) -> None:
         """Write one, new or not."""
         self._store.sql(
-            "insert into subscriptions (id, owner, resource, event, hearing, body) values (?, ?, ?, ?, ?, ?)"
+            "insert into subscriptions (id, owner, resource, event, hearing, ended, body) values (?, ?, ?, ?, ?, ?, ?)"
             " on conflict do update set resource = excluded.resource, event = excluded.event,"
-            " hearing = excluded.hearing, body = excluded.body",
+            " hearing = excluded.hearing, ended = excluded.ended, body = excluded.body",
             record["id"], record["owner"], record["associatedUuid"], record["event"], int(hearing),
-            msgspec.json.encode(record),
+            int(record["status"] not in STATUSES), msgspec.json.encode(record),
         )  # fmt: skip
 
     def drop(self, id: str) -> None:
@@ -79,9 +79,11 @@ class Subscriptions:
         self._store.sql("delete from deliveries where subscription = ?", id)
         self._store.sql("delete from subscriptions where id = ?", id)
 
-    def of(self, owner: str) -> Iterator[Record]:
-        """Those of one user, newest first."""
-        for (body,) in self._store.sql("select body from subscriptions where owner = ? order by rowid desc", owner):
+    def of(self, owner: str, *, ended: bool) -> Iterator[Record]:
+        """Those of one user, newest first; with `ended` those too that hear nothing any more."""
+        for (body,) in self._store.sql(
+            "select body from subscriptions where owner = ? and ended <= ? order by rowid desc", owner, int(ended)
+        ):
             yield msgspec.json.decode(body)
 
     def on(self, resource: str) -> list[Record]:
