@@ -17,8 +17,9 @@ from agavesh.tenant import words
 from agavesh.tenant.limits import seconds
 from agavesh.tenant.meta.patterns import Pattern, TooSlow, deadline
 from agavesh.tenant.refusal import Refusal
-from agavesh.tenant.search import PATIENCE, split_key
+from agavesh.tenant.search import split_key
 
+PATIENCE = 10.0  # seconds that the regular expressions of one search may take, over all rows: in a thread
 MOST_VALUES = 1000  # of one `in`
 
 Kind = Literal["text", "number", "moment", "flag"]
