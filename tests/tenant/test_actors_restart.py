@@ -85,7 +85,7 @@ async def test_a_tenant_that_is_killed_again_and_again_has_each_message_answered
         troupe = Troupe(served, http)
         actor = await troupe.actor("import os\nprint(os.environ['MSG'])")
         await troupe.ask("POST", f"/{actor}/workers", json={"num": 3})
-    for turn in range(4):
+    for turn in range(3):
         async with served.http() as http:
             troupe = Troupe(served, http)
             for number in range(6):

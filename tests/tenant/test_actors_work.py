@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -362,6 +363,23 @@ for number in range(700):
     kept = sorted((troupe.root / "actors" / actor / id / "results").iterdir())
     assert len(kept) == (64 << 20) // 100_003
     assert (await troupe.result(actor, id))[:3] == b"000"
+
+
+async def test_who_waits_for_an_answer_and_leaves_is_not_waited_for(tenant, troupe, meeting):
+    actor = await troupe.actor(HELD, defaultEnvironment={"MEETING": str(meeting.folder)})
+    with trio.CancelScope() as patience:
+        async with trio.open_nursery() as nursery:
+            url = f"/actors/v2/{actor}/messages?_abaco_synchronous=true"
+            nursery.start_soon(partial(troupe.http.post, url, json={"message": "a"}))
+            await meeting.here("a")
+            patience.cancel()
+    with trio.fail_after(PATIENCE):
+        while tenant.state.busy:
+            await trio.sleep(0.01)
+    (one,) = (await troupe.ask("GET", f"/{actor}/executions"))["executions"]
+    meeting.go("a")
+    assert (await troupe.ended(actor, one["id"]))["exitCode"] == 0
+    assert not tenant.state.actors._ends
 
 
 async def test_messages_wait_up_to_a_number(troupe, monkeypatch):

@@ -23,8 +23,7 @@ create table if not exists executions (
     environment blob not null, worker text, started real, finished real, cpu integer not null default 0,
     io integer not null default 0, exit integer);
 create index if not exists executions_by_actor on executions (actor, number);
-create index if not exists executions_unfinished on executions (actor, number)
-    where status in ('SUBMITTED', 'RUNNING');
+create index if not exists executions_by_status on executions (status, actor, number);
 create table if not exists workers (
     id text primary key, actor text not null, created real not null, used real);
 create table if not exists nonces (

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import trio
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from agavesh.tenant.actors import aliases, images, nonces
@@ -194,7 +195,7 @@ async def sendMessage(ctx: Context, *, actorId: str) -> Result:
         process.discard()
         raise
     if said(ctx.query, SYNCHRONOUS):
-        await actors.ended(id, execution_id)
+        await _ended(ctx, id, execution_id)
         result = await trio.to_thread.run_sync(process.pop)
         told = result or (await trio.to_thread.run_sync(process.log)).encode()
         return Response(told, headers=CORS, media_type=BINARY if result else "text/plain; charset=utf-8")
@@ -202,6 +203,22 @@ async def sendMessage(ctx: Context, *, actorId: str) -> Result:
     links = _links(ctx, f"{path}/executions/{execution_id}", ctx.user, messages=f"{path}/messages")
     shown = "binary - omitted" if message.kind == BINARY else message.text
     return Answer({"executionId": execution_id, "msg": shown, "_links": links}, message="The request was successful")
+
+
+async def _ended(ctx: Context, actor_id: str, execution_id: str) -> None:
+    """Wait for an execution, as long as the caller does."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_left, ctx, nursery.cancel_scope)
+        await ctx.tenant.actors.ended(actor_id, execution_id)
+        nursery.cancel_scope.cancel()
+        return
+    raise ClientDisconnect
+
+
+async def _left(ctx: Context, waiting: trio.CancelScope) -> None:
+    while (await ctx.request.receive())["type"] != "http.disconnect":
+        pass
+    waiting.cancel()
 
 
 def _still(ctx: Context, actor_id: str) -> None:
