@@ -58,6 +58,7 @@ async def running(
     access_log: str = "",  # a file, "-" for standard error, or none
     bounds: Bounds | None = None,
     confinement: Confinement | None = None,  # of jobs and actors; None: as well as this machine can
+    keys: Path | None = None,  # folder of the keys that seal credentials; None: the user's own
     grace: float = 0,  # seconds that requests under way have at the end of the block
 ) -> AsyncIterator[Tenant]:
     """A tenant that serves `root`, seeded if it is fresh, while the block runs.
@@ -65,14 +66,14 @@ async def running(
     Raises AlreadyServed, NoAddress, OtherVersion; Damaged, and OSError for a folder that cannot be used, may come in
     the group of a nursery.
     """
-    with _alone(root), contextlib.ExitStack() as at_last:
+    with alone(root), contextlib.ExitStack() as at_last:
         store.check(root / "tenant.db")
         listener = at_last.enter_context(_listener(host, port, root))
         async with trio.open_nursery() as nursery:
             bounds = (bounds or Bounds()).within(open_files())
             tenant = Tenant(
                 root, nursery=nursery, lifetime=lifetime, control=control, access_log=access_log, bounds=bounds,
-                confinement=confinement,
+                confinement=confinement, keys=keys,
             )  # fmt: skip
             at_last.callback(tenant.close)  # after the last task of the nursery
             tenant.mend()
@@ -119,6 +120,7 @@ async def serve(
     control: bool = False,
     access_log: str = "",
     confinement: Confinement | None = None,
+    keys: Path | None = None,
     idle: float | None = None,  # seconds
 ) -> None:
     """Serve `root` until SIGTERM or SIGINT, or until nobody asked for `idle` seconds and no job runs.
@@ -138,9 +140,11 @@ async def serve(
             control=control,
             access_log=access_log,
             confinement=confinement,
+            keys=keys,
             grace=GRACE,
         ) as tenant:
-            write_private(state_file, msgspec.json.encode(_state(tenant, tls)))
+            tenant.people.announce = lambda: write_private(state_file, msgspec.json.encode(_state(tenant, tls)))
+            tenant.people.announce()
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_signalled, signals, nursery.cancel_scope)
@@ -169,7 +173,7 @@ def _state(tenant: Tenant, tls: bool) -> dict[str, Any]:
         "url": tenant.url,
         "pid": os.getpid(),
         "tenant": tenant.name,
-        "users": tenant.secrets.users,
+        "users": [{**user, "admin": tenant.auth.is_admin(user["username"])} for user in tenant.secrets.users],
         "client": tenant.secrets.client,
         "ca_cert": str(tenant.root / "tls" / "ca.pem") if tls else None,
         "key": tenant.secrets.key,
@@ -239,7 +243,7 @@ def _listener(host: str, port: int, root: Path) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def alone(root: Path) -> Iterator[None]:
     """Held while this process serves the folder, made if need be; the kernel lets go of it whatever happens."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (root / "lock").open("a") as lock:
