@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -151,6 +153,51 @@ async def test_what_a_job_does_to_its_folder_holds_nobody_up(shop: Shop) -> None
     assert (job["status"], "could not be archived" in job["message"]) == ("FAILED", True)
     job = await shop.ran(await shop.app("rm -rf $HOME; ln -s / $HOME"))
     assert (job["status"], "leads out of the system" in job["message"]) == ("FAILED", True)
+
+
+async def test_a_job_may_be_asked_for_as_json_as_a_form_and_as_a_file(shop: Shop) -> None:
+    app = await shop.app(
+        "echo ${n} ${loud} ${words}",
+        parameters=[
+            field("n", kind="number"),
+            field("loud", kind="bool"),
+            field("words", kind="string", semantics={"maxCardinality": 3}),
+        ],
+    )
+    asked = {"name": "asked", "appId": app, "archive": False, "parameters": {"n": 7, "loud": True, "words": ["a", "b"]}}
+    flat = {"name": "asked", "appId": app, "archive": "false", "n": "7", "loud": "true", "words": "a; b"}
+    file = {"fileToUpload": ("job.txt", json.dumps(asked), "text/plain")}
+    ways: list[dict[str, Any]] = [
+        {"json": asked}, {"json": flat}, {"data": flat}, {"files": file},
+        {"files": {name: (None, value) for name, value in flat.items()}},
+        {"content": json.dumps(asked), "headers": {"Content-Type": "application/vnd.job+json; charset=utf-8"}},
+    ]  # fmt: skip
+    for way in ways:
+        answer = await shop.http.post("/jobs/v2/", **way)
+        assert answer.status_code == 201, answer.text
+        job = await shop.ended(answer.json()["result"]["id"])
+        assert (job["parameters"], job["archive"]) == ({"n": 7, "loud": True, "words": ["a", "b"]}, False)
+        assert await shop.output(job["id"], "asked.out") == "7 1 a b\n"
+
+
+async def test_outputs_may_be_archived_on_another_system_under_a_path_of_macros(shop: Shop) -> None:
+    other = {"id": "vault", "name": "Vault", "type": "STORAGE", "storage": {
+        "host": "localhost", "port": 22, "protocol": "SFTP", "rootDir": "/", "homeDir": "/kept",
+        "auth": {"type": "PASSWORD", "username": "alice", "password": "x"}}}  # fmt: skip
+    assert (await shop.http.post("/systems/v2/", json=other)).status_code in (200, 201)
+    app = await shop.app("echo result > result.txt")
+    job = await shop.ran(app, archiveSystem="vault", archivePath="${JOB_OWNER}/${APP_ID}/${JOB_NAME}/${UNKNOWN}")
+    assert (job["status"], job["archiveSystem"]) == ("FINISHED", "vault")
+    assert job["archivePath"] == "alice/test-1.0/a-test/${UNKNOWN}"
+    assert shop.tenant.bytes("vault", "/kept/alice/test-1.0/a-test/${UNKNOWN}/result.txt") == b"result\n"
+    assert await shop.output(job["id"], "result.txt") == "result\n"
+    listed = await shop.http.get("/files/v2/listings/system/vault/alice/test-1.0/a-test/")
+    assert [entry["name"] for entry in listed.json()["result"]] == [".", "${UNKNOWN}"]
+    async with shop.tenant.http("bob") as bob:
+        request = {"name": "x", "appId": "wordcount-1.0", "archiveSystem": "vault", "inputs": {"text": "t.txt"}}
+        shop.tenant.path("data.demo", "/bob/t.txt").write_text("t")
+        refused = await bob.post("/jobs/v2/", json=request)
+        assert (refused.status_code, "archiveSystem" in refused.json()["message"]) == (400, True)
 
 
 # inputs --------------------------------------------------------------------------------------------------------------
@@ -476,6 +523,32 @@ async def test_a_granted_user_sees_a_job_and_one_with_write_may_end_it(shop: Sho
     for body, status in (({"username": "bob"}, 400), ({"username": "bob", "permission": "SING"}, 400),
                          ({"username": "nobody", "permission": "READ"}, 404)):  # fmt: skip
         assert (await shop.http.post(pems, json=body)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("granted", "reads", "writes"),
+    [("READ", True, False), ("WRITE", False, True), ("READ_WRITE", True, True), ("EXECUTE", False, False),
+     ("ALL", True, True), ("NONE", False, False)],
+)  # fmt: skip
+async def test_each_operation_of_a_job_wants_its_right(shop: Shop, granted: str, reads: bool, writes: bool) -> None:
+    job = await shop.ran(await shop.app("true"))
+    url = f"/jobs/v2/{job['id']}"
+    await shop.http.post(f"{url}/pems", json={"username": "bob", "permission": granted})
+    to_read = [("GET", url), ("GET", f"{url}/status"), ("GET", f"{url}/history"), ("GET", f"{url}/pems"),
+               ("GET", f"{url}/pems/alice"), ("GET", f"{url}/outputs/listings/"),
+               ("GET", f"{url}/outputs/media/a-test.out")]  # fmt: skip
+    to_write = [("POST", url, {"action": "stop"}), ("POST", f"{url}/pems", {"username": "admin", "permission": "READ"}),
+                ("POST", f"{url}/pems/admin", {"permission": "READ"}), ("DELETE", f"{url}/pems/admin", None),
+                ("POST", url, {"action": "restore"}), ("DELETE", url, None)]  # fmt: skip
+    async with shop.tenant.http("bob") as bob:
+        for method, path in to_read:
+            refused = 401 if "/outputs/" in path else 403  # wire: the service's outputs say so
+            assert (await bob.request(method, path)).status_code == (200 if reads else refused), path
+        assert bool((await bob.get("/jobs/v2/")).json()["result"]) == reads
+        for method, path, body in to_write:
+            answer = await bob.request(method, path, json=body)
+            assert answer.is_success if writes else answer.status_code == 403, (method, path, answer.text)
+    assert (await shop.http.get(url)).status_code == (404 if writes else 200), "the last of it was to delete the job"
 
 
 # what jobs tell ------------------------------------------------------------------------------------------------------
