@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import trio
 
 from agavesh.tenant.jobs.runner import MARK
@@ -80,6 +83,44 @@ class Shop:
 async def shop_of(tenant: Any, username: str = "alice") -> AsyncIterator[Shop]:
     async with tenant.http(username) as http:
         yield Shop(tenant, http)
+
+
+class Served:
+    """A tenant in a process of its own, which can be killed and started again. It has what a `Shop` needs."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.root, self._options = root, options
+        self.process: trio.Process | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        (self.root / "tenant.json").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(self.root), *self._options]
+        self.process = await trio.lowlevel.open_process(command, stdin=-3)
+        with trio.fail_after(20):
+            while not (self.root / "tenant.json").exists():
+                assert self.process.poll() is None
+                await trio.sleep(0.02)
+        self.url = msgspec.json.decode((self.root / "tenant.json").read_bytes())["url"]
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            await self.process.wait()
+
+    @asynccontextmanager
+    async def http(self, username: str = "alice") -> AsyncIterator[httpx.AsyncClient]:
+        facts = msgspec.json.decode((self.root / "tenant.json").read_bytes())
+        password = next(user["password"] for user in facts["users"] if user["username"] == username)
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as http:
+            form = {"grant_type": "password", "username": username, "password": password}
+            client = (facts["client"]["key"], facts["client"]["secret"])
+            token = (await http.post("/token", data=form, auth=client)).json()["access_token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            yield http
+
+    def path(self, system: str, path: str) -> Path:
+        return self.root / "systems" / system / path.lstrip("/")
 
 
 def processes_of(mark: str) -> list[str]:

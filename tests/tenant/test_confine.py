@@ -13,7 +13,7 @@ import trio
 from agavesh.tenant.confine import MOST_PROCESSES, Confinement, bubblewrap, environment
 from agavesh.tenant.jobs import runner
 from agavesh.tenant.jobs.runs import Run
-from tests.tenant.shop import processes_of, shop_of
+from tests.tenant.shop import Served, Shop, processes_of, shop_of
 
 needs_bubblewrap = pytest.mark.skipif(bubblewrap() is None, reason="bubblewrap is missing here, or may not work")
 
@@ -97,9 +97,9 @@ def test_a_child_has_limits(work: Path, confined: bool) -> None:
     confinement = Confinement.here(work.parents[2], wanted=confined)
     core, processes = said("ulimit -c; ulimit -u", work, confinement).split()
     assert core == "0" and int(processes) <= MOST_PROCESSES
-    greedy = "x=$(head -c 300M /dev/zero | tr '\\0' x); echo ${#x}"
-    assert said(greedy, work, confinement).strip() == str(300 << 20)
-    assert "cannot allocate" in said(greedy, work, confinement, memory=64 << 20)
+    greedy = "x=$(head -c 40M /dev/zero | tr '\\0' x); echo ${#x}"
+    assert said(greedy, work, confinement).strip() == str(40 << 20)
+    assert "cannot allocate" in said(greedy, work, confinement, memory=16 << 20)
 
 
 def test_an_environment_holds_nothing_of_the_tenants(monkeypatch, work: Path) -> None:
@@ -192,3 +192,31 @@ async def test_a_job_reads_nothing_of_the_tenant_and_still_reports_to_it(tenant)
         assert await shop.output(job["id"], "systems") == "run.demo\n"
         assert await shop.output(job["id"], "jobs") == job["outputPath"].rpartition("/")[2] + "\n"
         assert "HEARTBEAT" in await shop.history(job["id"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--readable", "SHARED"], "read me\ndenied\n"),
+        pytest.param([], "denied\ndenied\n", marks=needs_bubblewrap),
+        (["--unconfined"], "read me\nsecret\n"),
+    ],
+)
+async def test_who_serves_decides_what_jobs_may_read(tenant_root: Path, tmp_path: Path, option, said: str) -> None:
+    if "SHARED" in option and bubblewrap() is None:
+        pytest.skip("bubblewrap is missing here, or may not work")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "data").write_text("read me\n")
+    (tenant_root / "private").write_text("secret\n")
+    served = Served(tenant_root, *(str(tmp_path / "shared") if word == "SHARED" else word for word in option))
+    await served.start()
+    try:
+        async with served.http() as http:
+            shop = Shop(served, http)
+            files = f"{tmp_path}/shared/data", f"{tenant_root}/private"
+            app = await shop.app("".join(f"cat {file} 2>/dev/null || echo denied\n" for file in files))
+            job = await shop.ran(app)
+            assert await shop.output(job["id"], "a-test.out") == said
+    finally:
+        with trio.CancelScope(shield=True):
+            await served.kill()
