@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tests.bench import mount, start
+from tests.bench import mount, start, tenant
 from tests.bench.house import House
 
 
@@ -11,6 +11,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="agave-bench-") as folder, House(Path(folder)) as house:
         start.run(house)
         mount.run(house)
+        tenant.run(house)
 
 
 main()

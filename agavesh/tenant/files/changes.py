@@ -38,7 +38,8 @@ class Changes:
 
     def __init__(self, store: Store, top: Path) -> None:
         self._store, self._top = store, Path(os.path.realpath(top))
-        self._replaced = self._top / "staging" / "replaced"
+        self._staging = self._top / "staging"
+        self._replaced = self._staging / "replaced"
 
     @contextlib.contextmanager
     def renaming(self, source: Path, target: Path) -> Iterator[None]:
@@ -68,7 +69,8 @@ class Changes:
         finally:
             if replaces:
                 self._replaced.unlink(missing_ok=True)
-        self._store.touched(source.parent, target.parent)
+        passages = (self._staging, self._top / "trash")  # what a crash leaves there is swept
+        self._store.touched(*(each.parent for each in (source, target) if each.parent not in passages))
 
     def mend(self) -> None:
         """Undo what a crash cut in two. Call it before anything else works in the folder."""
