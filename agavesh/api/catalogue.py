@@ -11,12 +11,14 @@ from agavesh.api.services.clients import Clients
 from agavesh.api.services.files import Files
 from agavesh.api.services.jobs import Jobs
 from agavesh.api.services.meta import Meta
+from agavesh.api.services.monitors import Monitors
 from agavesh.api.services.notifications import Notifications
+from agavesh.api.services.postits import Postits
 from agavesh.api.services.profiles import Profiles
 from agavesh.api.services.systems import Systems
 
 SERVICES: tuple[type[Service], ...] = (
-    Actors, Apps, Files, Jobs, Meta, Notifications, Profiles, Systems, Clients,
+    Actors, Apps, Files, Jobs, Meta, Notifications, Profiles, Systems, Clients, Monitors, Postits,
 )  # fmt: skip
 
 

@@ -24,7 +24,19 @@ from urllib.parse import unquote
 from agavesh.api.models.jobs import JobHistory
 from agavesh.api.operation import Blocking, Content, Operation
 from agavesh.api.record import Page
-from agavesh.api.services import actors, apps, clients, files, jobs, meta, notifications, profiles, systems
+from agavesh.api.services import (
+    actors,
+    apps,
+    clients,
+    files,
+    jobs,
+    meta,
+    monitors,
+    notifications,
+    postits,
+    profiles,
+    systems,
+)
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.background import Background
 from agavesh.client.body import Body
@@ -63,8 +75,16 @@ class Meta(Blocking, meta.Meta):
     __doc__ = meta.Meta.__doc__
 
 
+class Monitors(Blocking, monitors.Monitors):
+    __doc__ = monitors.Monitors.__doc__
+
+
 class Notifications(Blocking, notifications.Notifications):
     __doc__ = notifications.Notifications.__doc__
+
+
+class Postits(Blocking, postits.Postits):
+    __doc__ = postits.Postits.__doc__
 
 
 class Profiles(Blocking, profiles.Profiles):
@@ -87,7 +107,9 @@ class Connection:
     files: Files
     jobs: Jobs
     meta: Meta
+    monitors: Monitors
     notifications: Notifications
+    postits: Postits
     profiles: Profiles
     systems: Systems
 
@@ -97,8 +119,8 @@ class Connection:
         self._use(agave, background)
         self.actors, self.apps, self.clients = Actors(self._do), Apps(self._do), Clients(self._do)
         self.files, self.jobs, self.meta = Files(self._do), Jobs(self._do), Meta(self._do)
-        self.notifications, self.profiles = Notifications(self._do), Profiles(self._do)
-        self.systems = Systems(self._do)
+        self.monitors, self.notifications = Monitors(self._do), Notifications(self._do)
+        self.postits, self.profiles, self.systems = Postits(self._do), Profiles(self._do), Systems(self._do)
         _open.add(self)
 
     def _use(self, agave: Agave, background: Background) -> None:

@@ -1,4 +1,4 @@
-"""Agave: the nine services of a tenant, bound to one transport.
+"""Agave: the services of a tenant, bound to one transport.
 
     async with Agave("https://api.example.org", token="…") as agave:
         files = await agave.files.list(systemId="data.demo", filePath="/alice")
@@ -20,7 +20,9 @@ from agavesh.api.services.clients import Clients
 from agavesh.api.services.files import Files
 from agavesh.api.services.jobs import Jobs
 from agavesh.api.services.meta import Meta
+from agavesh.api.services.monitors import Monitors
 from agavesh.api.services.notifications import Notifications
+from agavesh.api.services.postits import Postits
 from agavesh.api.services.profiles import Profiles
 from agavesh.api.services.systems import Systems
 from agavesh.client.accounts import Account, Accounts, chosen
@@ -55,7 +57,9 @@ class Agave:
     files: Files
     jobs: Jobs
     meta: Meta
+    monitors: Monitors
     notifications: Notifications
+    postits: Postits
     profiles: Profiles
     systems: Systems
 
@@ -97,7 +101,8 @@ class Agave:
         call = self._transport
         self.actors, self.apps, self.clients = Actors(call), Apps(call), Clients(call)
         self.files, self.jobs, self.meta = Files(call), Jobs(call), Meta(call)
-        self.notifications, self.profiles, self.systems = Notifications(call), Profiles(call), Systems(call)
+        self.monitors, self.notifications, self.postits = Monitors(call), Notifications(call), Postits(call)
+        self.profiles, self.systems = Profiles(call), Systems(call)
 
     @property
     def url(self) -> str:

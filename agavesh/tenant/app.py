@@ -199,16 +199,7 @@ class App:
         ):
             return fault
         asked.user = ctx.user
-        arguments: dict[str, Any] = values
-        for name, read in endpoint.queries.items():
-            arguments[name] = read(query.get(name))
-        if endpoint.has_body:
-            arguments["body"] = await body_of(request, self.tenant.bounds)
-        with storage_trouble():
-            result = await endpoint.handler(ctx, **arguments)
-            if request.method not in ("GET", "HEAD"):
-                await self.tenant.store.flushed()  # what is answered is on the disk, should the machine go down
-            return rendered(result, query, ctx.service)
+        return await carry_out(endpoint, values, ctx)
 
     async def _sign_in(self, how: str, ctx: Context) -> Response | None:
         """Who is calling; a fault of the gateway if that is not to be known."""
@@ -253,6 +244,20 @@ def _path_of(target: str) -> str:
     if target.startswith(("http://", "https://")):
         return "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
     return target
+
+
+async def carry_out(endpoint: Endpoint, values: Mapping[str, str], ctx: Context) -> ASGIApp:
+    """What the handler of an endpoint answers to a caller who is known. Refusal."""
+    arguments: dict[str, Any] = dict(values)
+    for name, read in endpoint.queries.items():
+        arguments[name] = read(ctx.query.get(name))
+    if endpoint.has_body:
+        arguments["body"] = await body_of(ctx.request, ctx.tenant.bounds)
+    with storage_trouble():
+        result = await endpoint.handler(ctx, **arguments)
+        if ctx.request.method not in ("GET", "HEAD"):
+            await ctx.tenant.store.flushed()  # what is answered is on the disk, should the machine go down
+        return rendered(result, ctx.query, ctx.service)
 
 
 def rendered(result: Result, query: Mapping[str, str], service: str) -> ASGIApp:

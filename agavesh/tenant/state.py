@@ -28,6 +28,7 @@ from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.life import Jobs
 from agavesh.tenant.meta import documents
 from agavesh.tenant.meta.search import Library
+from agavesh.tenant.monitors import life as monitors
 from agavesh.tenant.notifications import subscriptions
 from agavesh.tenant.notifications.life import Notifications
 from agavesh.tenant.people import People
@@ -74,6 +75,7 @@ class Tenant:
             changes.TABLES,
             queue.TABLES,
             documents.TABLES,
+            monitors.TABLES,
         )
         self.library = Library(root / "tenant.db")
         self.auth = Auth(self.store, lifetime=lifetime)
@@ -83,6 +85,7 @@ class Tenant:
         self.files = Files(self)
         self.jobs = Jobs(self)
         self.notifications = Notifications(self)
+        self.monitors = monitors.Monitors(self)
         self.actors = Actors(self)
         self.awake: set[str] = set()
         self.busy = self.served = 0  # requests under way, and all that ever came

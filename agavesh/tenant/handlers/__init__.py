@@ -10,7 +10,9 @@ from agavesh.api.operation import Operation
 from agavesh.tenant.context import Context, Handler, Result
 from agavesh.tenant.refusal import Refusal
 
-SERVICES = ("actors", "apps", "clients", "files", "jobs", "meta", "notifications", "profiles", "systems")
+SERVICES = (
+    "actors", "apps", "clients", "files", "jobs", "meta", "monitors", "notifications", "postits", "profiles", "systems",
+)  # fmt: skip
 BESIDE = ("oauth", "about", "control")  # modules with routes only, for what is no service
 UNAVAILABLE: frozenset[str] = frozenset()  # these answer 501
 
