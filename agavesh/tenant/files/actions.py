@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from agavesh.tenant.context import Answer, Context, Record, Result
-from agavesh.tenant.files.disk import ancestors, name_of, parent_of
+from agavesh.tenant.files.disk import name_of, parent_of
 from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.trees import copy_tree, dress, erase, fill
@@ -48,8 +48,8 @@ async def _mkdir(ctx: Context, place: Place, path: str, body: Record) -> Result:
             raise Refusal(400, f"A file of the name {target.path} exists")
         uuid = ctx.tenant.files.seen(target, ctx.user)
         return Answer(logical(ctx, target, uuid), message="Directory already exists")
-    missing = [above for above in ancestors(target.path) if target.disk.stat(above) is None]
-    if not target.disk.is_dir(parent_of(missing[-1])):
+    missing = target.disk.missing(target.path)
+    if not missing or not target.disk.is_dir(parent_of(missing[-1])):
         raise Refusal(400, f"{target.path} cannot be made: a part of it is a file")
     made = ctx.tenant.staging / secrets.token_hex(8)
     try:

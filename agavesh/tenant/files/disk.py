@@ -17,10 +17,13 @@ from pathlib import Path
 from agavesh.tenant.refusal import Refusal
 
 LONGEST_NAME = 255  # bytes
+DEEPEST = 255  # names in a path: what is done for each folder above a path must not take long
 
 
 def normal(path: str) -> str:
-    """A path from the root without `.`, `..` and empty parts. Refusal if it climbs out, or a name is too long."""
+    """A path from the root without `.`, `..` and empty parts. Refusal if it climbs out, or is none of a file."""
+    if "\0" in path:
+        raise Refusal(400, "A path holds no NUL")
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -31,6 +34,8 @@ def normal(path: str) -> str:
             if len(part.encode(errors="surrogateescape")) > LONGEST_NAME:
                 raise Refusal(400, f"File name too long: {part[:40]}...")
             parts.append(part)
+            if len(parts) > DEEPEST:
+                raise Refusal(400, f"The path {path[:40]}... has more than {DEEPEST} names")
     return "/" + "/".join(parts)
 
 
@@ -56,6 +61,7 @@ def ancestors(path: str) -> list[str]:
 _STATUS = {
     errno.ENOENT: 404, errno.ENOTDIR: 404, errno.EACCES: 403, errno.EPERM: 403, errno.ELOOP: 400,
     errno.ENAMETOOLONG: 400, errno.EEXIST: 400, errno.EISDIR: 400, errno.EINVAL: 400,
+    errno.ENXIO: 400,  # a socket, or a device without a driver
 }  # fmt: skip
 
 
@@ -109,6 +115,13 @@ class Disk:
     def is_dir(self, path: str) -> bool:
         found = self.stat(path)
         return found is not None and stat.S_ISDIR(found.st_mode)
+
+    def missing(self, path: str) -> list[str]:
+        """Of `path` and the folders above it those that are not there, nearest first."""
+        found, lacking = self.at(path), 0
+        while found != self.root and not os.path.lexists(found):
+            found, lacking = os.path.dirname(found), lacking + 1
+        return ancestors(path)[:lacking]
 
     def make_folder(self, path: str) -> None:
         """Make a folder and those above it."""

@@ -68,8 +68,6 @@ def download(ctx: Context, path: str, name: str, *, send_past_end: bool = False)
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise Refusal(404, "File/folder does not exist") from None
-    except OSError as problem:
-        raise Refusal(502, f"The storage failed: {problem.strerror}") from None
     try:
         found = os.fstat(fd)
         if stat.S_ISDIR(found.st_mode):

@@ -205,8 +205,10 @@ class Files:
     def require_to_write(self, place: Place, user: str) -> None:
         """Refusal 403 unless the user may write the file that is at a place, or make one where there is none."""
         spot = place
-        while spot.disk.stat(spot.path) is None and spot.path != "/" and not Pem.WRITE & self.rights(spot, user):
-            spot = spot.on(parent_of(spot.path))
+        for path in place.disk.missing(place.path):
+            if Pem.WRITE & self.rights(spot, user):
+                break
+            spot = place.on(parent_of(path))
         self.require(spot, user, Pem.WRITE, "write to")
 
     # records ---------------------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def copy_tree(
         there.parent.mkdir(parents=True, exist_ok=True)
         if entry.is_file(follow_symlinks=False):
             total += copy_file(here, there, staging, faithful=faithful)
-        elif entry.is_symlink() and (real := here.resolve()).is_relative_to(within):
+        elif entry.is_symlink() and (real := Path(os.path.realpath(here))).is_relative_to(within):
             if faithful:
                 _copy_link(here, there)
             elif real.is_file():

@@ -1,0 +1,159 @@
+"""No path leads out: each hostile one through each operation that takes a path, and nothing outside is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from tests.conftest import SAID, Tenant
+from tests.tenant.scene import SPELLINGS, TRAPS, Answered, Scene, Wire
+
+Ask = Callable[[Wire, str], Any]  # a path as it stands in a URL; whoever puts it elsewhere decodes it
+
+UPLOAD = b'--x\r\nContent-Disposition: form-data; name="fileToUpload"; filename="%b"\r\n\r\nuploaded\r\n--x--\r\n'
+FORM = "multipart/form-data; boundary=x"
+FINE = {200, 201, 202, 400, 401, 403, 404}  # what any of these operations may answer; others have more:
+MORE = {
+    "files.download": {501}, "files.downloadFromDefaultSystem": {501}, "jobs.downloadOutput": {501},
+    "jobs.listOutputs": {500}, "jobs.downloadOutput top": {501},
+}  # fmt: skip
+
+
+def text(path: str) -> str:
+    return unquote_to_bytes(path).decode(errors="replace")
+
+
+def url(method: str, prefix: str, body: Any = None, kind: str = "application/json") -> Ask:
+    """The path stands in the URL."""
+    return lambda wire, path: wire(method, prefix + path, body, kind=kind)
+
+
+def acting(action: str, at: str = "/files/v2/media/system/data.demo//alice/free") -> Ask:
+    """The path stands in the body of an action."""
+    return lambda wire, path: wire("PUT", at, {"action": action, "path": text(path)})
+
+
+DEMO = "/system/data.demo/"
+GRANT = {"username": "bob", "permission": "READ"}
+MKDIR = {"action": "mkdir", "path": "made"}
+# by operation, and where in it the path stands
+READING: dict[str, Ask] = {
+    "files.list": url("GET", "/files/v2/listings" + DEMO),
+    "files.listOnDefaultSystem": url("GET", "/files/v2/listings/"),
+    "files.download": url("GET", "/files/v2/media" + DEMO),
+    "files.downloadFromDefaultSystem": url("GET", "/files/v2/media/"),
+    "files.getHistory": url("GET", "/files/v2/history" + DEMO),
+    "files.getHistoryOnDefaultSystem": url("GET", "/files/v2/history/"),
+    "files.listPermissions": url("GET", "/files/v2/pems" + DEMO),
+    "files.listPermissionsOnDefaultSystem": url("GET", "/files/v2/pems/"),
+}
+WRITING: dict[str, Ask] = {
+    "files.importData": url("POST", "/files/v2/media" + DEMO, UPLOAD % b"new", FORM),
+    "files.importToDefaultSystem": url("POST", "/files/v2/media/", UPLOAD % b"new", FORM),
+    "files.importData name": lambda wire, path: wire(
+        "POST", "/files/v2/media/system/data.demo//alice/h", UPLOAD % _quoted(path), kind=FORM
+    ),
+    "files.importData fileName": lambda wire, path: wire(
+        "POST",
+        "/files/v2/media/system/data.demo//alice/h",
+        b'--x\r\nContent-Disposition: form-data; name="fileName"\r\n\r\n'
+        + text(path).encode()
+        + b"\r\n"
+        + UPLOAD % b"n",
+        kind=FORM,
+    ),
+    "files.manage": url("PUT", "/files/v2/media" + DEMO, MKDIR),
+    "files.manageOnDefaultSystem": url("PUT", "/files/v2/media/", MKDIR),
+    "files.manage mkdir": acting("mkdir", "/files/v2/media/system/data.demo//alice/h"),
+    "files.manage rename": acting("rename", "/files/v2/media/system/data.demo//alice/h/file"),
+    "files.manage copy": acting("copy", "/files/v2/media/system/data.demo//alice/h/file"),
+    "files.manage copy folder": acting("copy", "/files/v2/media/system/data.demo//alice/h/real"),
+    "files.manage move": acting("move", "/files/v2/media/system/data.demo//alice/h/file"),
+    "files.manage from": url("PUT", "/files/v2/media" + DEMO, {"action": "copy", "path": "/alice/copy"}),
+    "files.manage away": url("PUT", "/files/v2/media" + DEMO, {"action": "move", "path": "/alice/moved"}),
+    "files.updatePermissions": url("POST", "/files/v2/pems" + DEMO, GRANT),
+    "files.updatePermissionsOnDefaultSystem": url("POST", "/files/v2/pems/", GRANT),
+    "files.deletePermissions": url("DELETE", "/files/v2/pems" + DEMO),
+    "files.delete": url("DELETE", "/files/v2/media" + DEMO),
+    "files.deleteFromDefaultSystem": url("DELETE", "/files/v2/media/"),
+}
+
+
+def _quoted(path: str) -> bytes:
+    return text(path).replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A").encode()
+
+
+IN_URL = {name for name in WRITING if " " not in name} | {"files.manage from", "files.manage away"}
+DELETING = {"files.delete", "files.deleteFromDefaultSystem", "files.manage away"}
+ABOVE = ["//alice/h/", "alice/h/", "/", ""]  # what stands before a hostile name in a URL
+
+
+@pytest.fixture
+def scene(tenant: Tenant) -> Scene:
+    return Scene(tenant)
+
+
+@pytest.fixture
+async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
+    wire = Wire(tenant)
+    yield wire
+    await wire.close()
+
+
+class Table:
+    """What was asked, and what was wrong with the answers."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.count = scene, 0
+        self.wrong: list[object] = []
+
+    def judge(self, name: str, path: str, answer: Answered, fine: set[int] | None = None) -> None:
+        self.count += 1
+        fine = fine or FINE | MORE.get(name, set())
+        if answer.status not in fine or self.scene.told(answer, hard=path.endswith("hard")):
+            told = self.scene.told(answer)
+            self.wrong.append((name, path[:60], answer.status, told, answer.body[:120]))
+        if (now := self.scene.seen()) != self.scene.was:
+            self.wrong.append(
+                (
+                    name,
+                    path[:60],
+                    "changed what is outside",
+                    [a for a, b in zip(now, self.scene.was, strict=False) if a != b],
+                )
+            )
+            self.scene.was = now
+
+    def done(self) -> None:
+        assert not self.wrong, f"{len(self.wrong)} of {self.count}:\n" + "\n".join(map(str, self.wrong[:40]))
+
+
+async def test_no_path_of_a_reading_operation_leads_out(scene: Scene, wire: Wire, record_property: Any) -> None:
+    table = Table(scene)
+    scene.set()
+    for name, ask in READING.items():
+        for path in [above + path for above in ABOVE for path in SPELLINGS] + [ABOVE[0] + path for path in TRAPS]:
+            table.judge(name, path, await ask(wire, path))
+    table.done()
+    record_property(SAID, f"paths: {table.count} readings of hostile paths, none led out")
+
+
+async def test_no_path_of_a_writing_operation_leads_out(scene: Scene, wire: Wire, record_property: Any) -> None:
+    table = Table(scene)
+    free = scene.tenant.path("data.demo", "/alice/free")
+    for name, ask in WRITING.items():
+        start = ABOVE[0] if name in IN_URL else ""
+        spellings = SPELLINGS[::5] if name.endswith("DefaultSystem") else SPELLINGS
+        for path in [start + each for each in [*spellings, *TRAPS]] + [
+            "/" + each for each in SPELLINGS if "../.." in each
+        ]:
+            if name in DELETING and not unquote_to_bytes(path).strip(b"./"):
+                continue  # that is the home, or the root
+            scene.set()
+            free.mkdir(exist_ok=True)
+            table.judge(name, path, await ask(wire, path))
+    table.done()
+    record_property(SAID, f"paths: {table.count} writings to hostile paths, none led out")
