@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,8 @@ import pytest
 import trio
 
 from agavesh.tenant.actors.workers import MOST_WORKERS
+from agavesh.tenant.store import Unwritable
+from tests.tenant.test_full_disk import full
 from tests.tenant.troupe import PATIENCE, image, troupe_of
 
 # says that it is there, and goes on when it may
@@ -67,15 +70,15 @@ async def troupe(tenant):
         yield found
 
 
-@pytest.fixture(params=["confined", "bare"])
-def meeting(tenant, request):
-    """Where it is, confined actors would not find it: these tests let them."""
+@pytest.fixture
+def meeting(tenant):
+    return met(tenant)
+
+
+def met(tenant) -> Meeting:
+    """A meeting. Where it is, confined actors would not find it: these tests let them."""
     folder = tenant.root / "meeting"
     folder.mkdir()
-    if request.param == "bare":
-        tenant.state.confinement = replace(tenant.state.confinement, bwrap=None)
-    elif tenant.state.confinement.bwrap is None:
-        pytest.skip("bubblewrap does not work on this machine")
     command = tenant.state.confinement.command
 
     def with_the_folder(argv, *, placed, **more):
@@ -207,9 +210,14 @@ async def test_the_mailbox_can_be_emptied(troupe, meeting):
 # ends ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def family(tenant, troupe, meeting):
+@pytest.fixture(params=["confined", "bare"])
+async def family(request, tenant, troupe):
     """An actor in the midst of its work, with processes of all kinds. (actor, execution)"""
+    if request.param == "bare":
+        tenant.state.confinement = replace(tenant.state.confinement, bwrap=None)
+    elif tenant.state.confinement.bwrap is None:
+        pytest.skip("bubblewrap does not work on this machine")
+    meeting = met(tenant)
     actor = await troupe.actor(FAMILY, defaultEnvironment={"MEETING": str(meeting.folder)})
     id = await troupe.send(actor, "stay")
     with trio.fail_after(PATIENCE):
@@ -394,6 +402,34 @@ async def test_messages_wait_up_to_a_number(troupe, monkeypatch):
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
     await troupe.ask("DELETE", f"/{actor}")
     assert list(tenant_folder.iterdir()) == []
+
+
+async def test_on_a_full_disk_messages_are_refused_and_what_ran_is_written_down_later(
+    tenant, troupe, meeting, monkeypatch, caplog
+):
+    monkeypatch.setattr("agavesh.tenant.store.PAUSE", 0.05)
+    caplog.set_level("WARNING", "agavesh.tenant.store")
+    actor = await troupe.actor(HELD, defaultEnvironment={"MEETING": str(meeting.folder)})
+    ids = [await troupe.send(actor, name) for name in "ab"]
+    await meeting.here("a")
+    with full(tenant.state.store):
+        refused = await troupe.http.post(f"/actors/v2/{actor}/messages", json={"message": "c" * 100_000})
+        assert (refused.status_code, refused.json()["result"]) == (502, None)
+    store, finish = tenant.state.store, tenant.state.actors.queue.finish
+
+    def finish_when_there_is_room(*given, **more):
+        tenant.state.actors.queue.finish = finish  # the next time there is
+        raise Unwritable(errno.ENOSPC, "No space left on device")
+
+    tenant.state.actors.queue.finish = finish_when_there_is_room
+    meeting.go("a", "b")
+    for id in ids:
+        assert (await troupe.ended(actor, id))["exitCode"] == 0
+        assert await troupe.log(actor, id) == "let go\n"
+    assert (await troupe.ask("GET", f"/{actor}/executions"))["totalExecutions"] == 2
+    assert meeting.present() == {"a", "b"}
+    assert caplog.text.count("records cannot be written: No space left on device") == 1
+    assert store.sql("select count(*) from workers") == [(1,)]
 
 
 # what a process may not do -------------------------------------------------------------------------------------------

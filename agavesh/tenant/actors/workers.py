@@ -7,6 +7,7 @@ tenant is followed by one of the same id that goes on with the same execution. W
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import math
@@ -108,9 +109,10 @@ class Actors:
 
     def send(self, actor_id: str, execution_id: str, message: Message, executor: str) -> None:
         """Put a message into the mailbox; a worker will come for it. Refusal 503 if too many wait."""
-        self.queue.add(execution_id, actor_id, executor, message)
+        with self._tenant.store.together():
+            self.queue.add(execution_id, actor_id, executor, message)
+            self._serve(actor_id)
         self._tenant.awake.add(execution_id)
-        self._serve(actor_id)
 
     async def ended(self, actor_id: str, execution_id: str) -> None:
         """Wait for the end of an execution; of one that is not there any more, too."""
@@ -161,8 +163,9 @@ class Actors:
         return gone.is_set()
 
     async def resume(self) -> None:
-        """Go on with what an earlier run of the tenant left."""
-        images.folder(self._tenant.root).mkdir(mode=0o755, exist_ok=True)
+        """Go on with what an earlier run of the tenant left. What was begun already is left as it is."""
+        with contextlib.suppress(OSError):
+            images.folder(self._tenant.root).mkdir(exist_ok=True)
         store = self._tenant.store
         running: dict[str, Execution] = {}
         waiting = set()
@@ -243,6 +246,8 @@ class Actors:
             resting.unpark()
 
     def _start(self, worker: Worker) -> None:
+        if worker.id in self._workers.get(worker.actor, {}):
+            return
         self._tenant.store.sql(
             "insert or ignore into workers values (?, ?, ?, ?)", worker.id, worker.actor, worker.created, worker.used
         )

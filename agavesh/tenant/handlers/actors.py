@@ -29,6 +29,7 @@ from agavesh.tenant.context import Answer, Context, Record, Records, Result, rou
 from agavesh.tenant.envelope import CORS, said
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
+from agavesh.tenant.store import patiently
 
 ACTORS = "/actors/v2"
 SYNCHRONOUS = "_abaco_synchronous"
@@ -36,7 +37,7 @@ SYNCHRONOUS = "_abaco_synchronous"
 
 async def resume(tenant: Tenant) -> None:
     """Go on with what an earlier run of the tenant left."""
-    await tenant.actors.resume()
+    await patiently(tenant.actors.resume)
 
 
 # how things are told -------------------------------------------------------------------------------------------------
