@@ -161,6 +161,7 @@ class User:
     tree: Tree = field(default_factory=dict)
     doubt: Tree | None = None  # how it is if the call under way has happened
     done: Counter[str] = field(default_factory=Counter)
+    answers: int = 0
     documents: dict[str, str] = field(default_factory=dict)  # uuid of each metadata document: its name
     jobs: set[str] = field(default_factory=set)
     offered: set[str] = field(default_factory=lambda: {"metadata"})
@@ -176,6 +177,7 @@ class User:
             act = self.dice.choices(acts, weights)[0]
             if await act(agave if act in (self.remember, self.submit) else agave.files):
                 self.done[act.__name__] += 1
+                self.answers += 1
 
     # calls: each gives back whether there was anything to do
 

@@ -18,7 +18,8 @@ from agavesh.client.watch import FINAL
 from tests.conftest import SAID
 from tests.tenant.crash import SYSTEM, Fold, Served, User, disagreements, fold, found, still, tokens
 
-LONGEST = 0.5  # seconds of load before a kill
+MOST = 80  # calls that are answered before a kill
+LONGEST = 1.0  # seconds of load before a kill, however few they were
 
 
 async def settled(root: Path) -> None:
@@ -28,8 +29,9 @@ async def settled(root: Path) -> None:
             await trio.sleep(0.005)
 
 
-async def crash(fold: Fold, root: Path, users: list[User], words: dict[str, str], seconds: float) -> None:
+async def crash(fold: Fold, root: Path, users: list[User], words: dict[str, str], dice: random.Random) -> None:
     """Serve, let all users work for a while, and kill the tenant in the midst of it."""
+    calls = dice.randrange(MOST) + sum(user.answers for user in users)
     async with fold.serving(root) as tenant:
         await settled(root)
         check(root, users)
@@ -39,7 +41,9 @@ async def crash(fold: Fold, root: Path, users: list[User], words: dict[str, str]
             async with trio.open_nursery() as nursery:
                 for user in users:
                     nursery.start_soon(user.work, alice if user.name == "alice" else bob)
-                await trio.sleep(seconds)
+                with trio.move_on_after(LONGEST):
+                    while sum(user.answers for user in users) < calls:
+                        await trio.sleep(dice.uniform(0, 0.005))
                 os.kill(tenant.pid, signal.SIGKILL)
                 nursery.cancel_scope.cancel()
 
@@ -78,7 +82,7 @@ async def crashes(root: Path, seed: int, count: int) -> Counter[str]:
         async with herd.serving(root) as tenant:
             await prepare(tenant, users, words)
         for _ in range(count):
-            await crash(herd, root, users, words, dice.uniform(0.01, LONGEST))
+            await crash(herd, root, users, words, dice)
         async with herd.serving(root) as tenant:
             await settled(root)
             check(root, users)

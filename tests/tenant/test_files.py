@@ -377,3 +377,61 @@ async def test_the_page_stays_full_when_names_vanish(tenant):
         for name in page[1:100]:
             (folder / name).unlink()
         assert len(await names(http, "/alice/many", limit=150)) == 150
+
+
+def texts(folder):
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_a_folder_copied_over_a_folder_is_merged_unless_a_file_is_in_the_way_of_a_folder(tenant):
+    home = tenant.path("data.demo", "/alice")
+    for path, text in {"a/x": "new", "a/deep/y": "new", "b/x": "old", "b/kept": "old"}.items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text)
+    async with tenant.http() as http:
+        copied = await http.put(f"{MEDIA}//alice/a", json={"action": "copy", "path": "/alice/b"})
+        assert (copied.status_code, copied.json()["message"]) == (200, "Copy success")
+        assert texts(home / "b") == {"x": "new", "deep/y": "new", "kept": "old"}
+        (home / "b/deep/y").unlink()
+        (home / "b/deep/y").mkdir()
+        (home / "a/x").write_text("newer")
+        refused = await http.put(f"{MEDIA}//alice/a", json={"action": "copy", "path": "/alice/b"})
+        assert (refused.status_code, refused.json()["message"]) == (
+            400,
+            "/alice/b/deep/y exists and is of the other kind",
+        )
+        assert texts(home / "b") == {"x": "new", "kept": "old"}  # nothing of it was done
+    assert list((tenant.root / "staging").iterdir()) == []
+    assert tenant.state.store.sql("select * from stagings") == []
+
+
+async def test_a_change_is_told_in_the_history_of_the_folder_too(tenant):
+    async with tenant.http() as http:
+        await http.put(f"{MEDIA}//alice", json={"action": "mkdir", "path": "a/b"})
+        await put(http, "/alice/a", "one")
+        await http.put(f"{MEDIA}//alice/a/one", json={"action": "rename", "path": "two"})
+        await http.put(f"{MEDIA}//alice/a/two", json={"action": "copy", "path": "/alice/a/b/three"})
+        await http.delete(f"{MEDIA}//alice/a/two")
+        history = {}
+        for path in ("a", "a/b", "a/b/three"):
+            events = (await http.get(f"{HISTORY}//alice/{path}")).json()["result"]
+            history[path] = [f"{event['status']} {event['description']}" for event in events]
+    changed = "CONTENT_CHANGE Content changed at /alice/a"
+    assert history["a"] == [
+        "CREATED Directory created", f"{changed}/one", f"{changed}/two", f"{changed}/two",
+    ]  # fmt: skip
+    assert history["a/b"] == ["CREATED Directory created", f"{changed}/b/three"]
+    assert history["a/b/three"] == ["CREATED File item created"]
+
+
+async def test_folders_made_on_the_way_belong_to_who_made_them(tenant):
+    async with tenant.http("alice") as alice, tenant.http("bob") as bob:
+        await alice.put(f"{MEDIA}//alice", json={"action": "mkdir", "path": "shared"})
+        grant = {"username": "bob", "permission": "ALL", "recursive": True}
+        assert (await alice.post("/files/v2/pems/system/data.demo//alice/shared", json=grant)).status_code == 201
+        assert (await bob.put(f"{MEDIA}//alice/shared", json={"action": "mkdir", "path": "x/y/z"})).status_code == 201
+        refused = await bob.put(f"{MEDIA}//alice/shared/x", json={"action": "mkdir", "path": "y/z"})
+        assert refused.json()["message"] == "Directory already exists"
+    owners = dict(tenant.state.store.sql("select path, owner from files where path like '/alice/shared/%'"))
+    assert owners == {"/alice/shared/x": "bob", "/alice/shared/x/y": "bob", "/alice/shared/x/y/z": "bob"}
+    assert list((tenant.root / "staging").iterdir()) == []

@@ -22,11 +22,11 @@ from urllib.parse import unquote, urlsplit
 
 import trio
 
-from agavesh.tenant.files.disk import normal
+from agavesh.tenant.files.disk import normal, said
 from agavesh.tenant.files.fetching import fetch
 from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
-from agavesh.tenant.files.trees import dress, graft, sync
+from agavesh.tenant.files.trees import dress, erase, graft, in_the_way, sync
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Unwritable, patiently
 from agavesh.tenant.words import Pem, new_uuid
@@ -83,6 +83,8 @@ class Staging:
     async def merge(self, place: Place, user: str, tree: Path, write: Callable[[], str]) -> str:
         """Move what is in a staged folder into the folder that is at a place, with what `write` writes, whose uuid is
         given back. Once it has begun a crash does not keep it from its end."""
+        if (name := await trio.to_thread.run_sync(in_the_way, tree, Path(place.disk.at(place.path)))) is not None:
+            raise Refusal(400, f"{place.path}/{name} exists and is of the other kind")
         with self._tenant.store.together():
             arrival = Arrival(tree, write(), user, place.path, fetched=False)
             self._expected(arrival)
@@ -103,7 +105,7 @@ class Staging:
         ):
             arrival = Arrival(self._tenant.staging / name, uuid, user, source, bool(fetched))
             if arrival.temporary.is_dir():
-                self._tenant.nursery.start_soon(patiently, partial(self._graft, arrival))
+                self._tenant.nursery.start_soon(patiently, partial(self._graft_at_last, arrival))
             else:
                 self._start(arrival)
 
@@ -184,6 +186,16 @@ class Staging:
                 self._done(arrival)
         arrival.temporary.unlink(missing_ok=True)
         await self._tenant.store.flushed()
+
+    async def _graft_at_last(self, arrival: Arrival) -> None:
+        """Bring a merge to its end that an earlier run began. Nobody waits for it any more."""
+        try:
+            await self._graft(arrival)
+        except Unwritable:
+            raise
+        except (Refusal, OSError) as problem:
+            log.warning("a copy of %s was not finished: %s", arrival.source, said(problem))
+            await trio.to_thread.run_sync(erase, arrival.temporary)
 
     async def _graft(self, arrival: Arrival) -> None:
         """Merge a staged folder into the one that its record stands for; OSError leaves it merged in part."""

@@ -143,8 +143,19 @@ def _copy_link(link: Path, target: Path) -> None:
     target.symlink_to(leads)
 
 
+def in_the_way(tree: Path, target: Path) -> str | None:
+    """A name in `tree` that cannot be put into the folder `target`: a file for a folder, or the other way round."""
+    for path, entry in _walk(tree, ""):
+        there = target / path
+        if os.path.lexists(there) and there.is_dir() != entry.is_dir(follow_symlinks=False):
+            return path
+    return None
+
+
 def graft(tree: Path, target: Path) -> None:
     """Move what is in one folder into another, over what is there. It can be done again after it was cut short."""
+    if not tree.is_dir():
+        return  # all of it was moved before
     target.mkdir(parents=True, exist_ok=True)
     for entry in list(tree.iterdir()):
         there = target / entry.name
