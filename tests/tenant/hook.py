@@ -12,7 +12,7 @@ import h11
 import msgspec
 import trio
 
-PATIENCE = 20  # seconds for anything that a test waits for
+PATIENCE = 60  # seconds for anything that a test waits for
 
 
 @dataclass(frozen=True)

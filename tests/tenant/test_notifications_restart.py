@@ -14,7 +14,7 @@ import trio
 
 from agavesh.tenant import server
 from tests.conftest import Tenant
-from tests.tenant.hook import Hook, hooked
+from tests.tenant.hook import PATIENCE, Hook, hooked
 from tests.tenant.subscriber import NOTES, Subscriber, subscriber
 from tests.tenant.test_jobs_restart import Served
 
@@ -93,7 +93,7 @@ async def test_a_retry_that_waits_outlives_a_restart(tenant_root: Path, hook: Ho
 
 
 async def test_whenever_the_tenant_is_killed_all_that_happened_is_told(served: Served, hook: Hook) -> None:
-    """Eight kills while a file is read and a hook now and then fails: each event of the history arrives, in order."""
+    """Five kills while a file is read and a hook now and then fails: each event of the history arrives, in order."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
@@ -102,7 +102,7 @@ async def test_whenever_the_tenant_is_killed_all_that_happened_is_told(served: S
         uuid = (await alice.upload())["uuid"]
         before = len((await alice.http.get(HISTORY)).json()["result"])
         await alice.subscribe(uuid, f"{hook.url}/?e=${{EVENT}}", persistent=True, policy={"retryLimit": 1000})
-    for _ in range(8):
+    for _ in range(5):
         async with alice_at(served) as alice, trio.open_nursery() as nursery:
 
             async def read(alice: Subscriber = alice) -> None:
@@ -122,7 +122,7 @@ async def test_whenever_the_tenant_is_killed_all_that_happened_is_told(served: S
         happened: list[str] = []
         while page := (await alice.http.get(HISTORY, params={"offset": before + len(happened)})).json()["result"]:
             happened += [event["status"] for event in page]
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE):
             while len(events(hook)) < len(happened):
                 await trio.sleep(0.01)
         assert events(hook) == happened

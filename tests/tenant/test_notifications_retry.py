@@ -184,9 +184,8 @@ async def test_one_that_does_not_keep_up_hears_no_more(
     monkeypatch.setattr(life, "MOST_WAITING", 5)
     let = trio.Event()
     hook.status = lambda told: 200 if let.is_set() else None
-    policy = {"retryStrategy": "DELAYED", "retryDelay": 0, "retryRate": 0}
     uuid = (await alice.upload())["uuid"]
-    made = await alice.subscribe(uuid, hook.url, "DOWNLOAD", persistent=True, policy=policy)
+    made = await alice.subscribe(uuid, hook.url, "DOWNLOAD", persistent=True, policy={"retryLimit": 1440})
     monkeypatch.setattr(post, "LONGEST", 0.5)
     for _ in range(7):
         await download(alice)
