@@ -61,10 +61,17 @@ class Scene:
         (self.outside / "folder" / NAME).write_bytes(CANARY)
         (self.outside / "folder" / "secret").write_bytes(CANARY)
         self.was = self.seen()
+        self._laid: object = None
 
-    def set(self, folder: Path | None = None) -> None:
-        """Lay the traps, in place of what is left of them."""
-        home = folder or self.tenant.path("data.demo", "/alice/h")
+    def set(self) -> None:
+        """Lay the traps, unless they lie as they were laid."""
+        home = self.tenant.path("data.demo", "/alice/h")
+        if home.is_dir() and _laid(home) == self._laid:
+            return
+        self._lay(home)
+        self._laid = _laid(home)
+
+    def _lay(self, home: Path) -> None:
         _erase(home)
         home.mkdir(parents=True)
         outside = self.outside
@@ -111,6 +118,12 @@ class Scene:
         }
         secrets |= {"machine": b"root:x:0:0", "environment": b"PATH=/"}
         return [name for name, secret in secrets.items() if secret in answer.body and not (hard and name == "canary")]
+
+
+def _laid(home: Path) -> object:
+    """The traps as they lie."""
+    found = [(each.name, each.inode(), each.stat(follow_symlinks=False)) for each in os.scandir(home)]
+    return sorted((name, inode, known.st_mode, known.st_size, known.st_mtime_ns) for name, inode, known in found)
 
 
 def _folder(path: Path) -> int:
