@@ -207,6 +207,45 @@ async def test_the_mailbox_can_be_emptied(troupe, meeting):
     assert meeting.present() == {"a"}
 
 
+async def test_messages_of_a_stateful_actor_never_run_at_once(tenant, troupe, meeting):
+    actor = await troupe.actor(HELD, stateless=False, defaultEnvironment={"MEETING": str(meeting.folder)})
+    first = await troupe.send(actor, "a")
+    await meeting.here("a")
+    second = await troupe.send(actor, "b")
+    await troupe.ask("PUT", f"/{actor}", json={"image": "test", "force": True})
+    for _ in range(3):
+        await troupe.ask("POST", f"/{actor}/workers", json={"num": 1})
+    assert [worker["status"] for worker in await troupe.ask("GET", f"/{actor}/workers")] == ["SHUTDOWN_REQUESTED"]
+    assert meeting.present() == {"a"}
+    meeting.go("a", "b")
+    assert (await troupe.ended(actor, first))["exitCode"] == 0
+    assert (await troupe.ended(actor, second))["exitCode"] == 0
+    assert len(await troupe.ask("GET", f"/{actor}/workers")) == 1
+
+
+async def test_two_who_ask_for_results_at_once_get_each_result_once(troupe):
+    program = """
+import os, socket
+results = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+results.connect(os.environ['_abaco_results_sock'])
+for number in range(20):
+    results.send(b'%02d' % number)
+"""
+    actor = await troupe.actor(program)
+    id = await troupe.send(actor)
+    await troupe.ended(actor, id)
+    found = []
+
+    async def take():
+        while result := await troupe.result(actor, id):
+            found.append(result)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(take)
+    assert sorted(found) == [b"%02d" % number for number in range(20)]
+
+
 # ends ----------------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ goes on when the tenant ends, and is found again by the next one.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -25,14 +26,18 @@ from agavesh.tenant.actors.queue import Execution
 from agavesh.tenant.confine import PATH, environment
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.jobs import runner
+from agavesh.tenant.jobs.places import read_end
 from agavesh.tenant.jobs.runs import Run, sweep
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
 
+log = logging.getLogger(__name__)
+
 LONGEST_RUN = 3600.0  # seconds
 MEMORY = 4 << 30  # bytes of private memory that each process of an actor may have
 PIPE, SOCKET = "/_abaco_binary_data", "/_abaco_results.sock"  # wire: where programs written for containers look
+LONGEST_COMPLAINT = 1024  # bytes, of what the tenant adds to a log
 CLIENT = "actors"  # whom the tokens of actors are made out to
 
 
@@ -149,7 +154,10 @@ class Process:
             return Outcome("COMPLETE", started, finished, told["exit"], told["cpu"], told["io"])
         if why in ("limit", "stopped"):
             return Outcome("COMPLETE", started, finished, 137)
-        reason = told.get("error") or (ended or {}).get("error") or self._run.log.rpartition("\n")[2]
+        reason = told.get("error") or (ended or {}).get("error")
+        if ended is not None and not reason:
+            reason = "the tenant's own process for it failed"
+            log.warning("execution %s: %s", self._id, read_end(self.folder / "stage.log", LONGEST_COMPLAINT).decode())
         self._complain(f"The execution failed: {reason or 'it was interrupted, or the machine went down'}")
         return Outcome("ERROR", started, finished)
 
@@ -159,42 +167,42 @@ class Process:
 
     def fail(self, reason: str) -> None:
         """Say in the log why it never started."""
-        self._make_folder()
+        with contextlib.suppress(OSError):
+            self._make_folder()
         self._complain(reason)
 
     def _complain(self, text: str) -> None:
-        with contextlib.suppress(OSError), (self.folder / "log").open("a") as log:
-            log.write(f"\n[{text}]\n" if log.tell() else f"[{text}]\n")
+        with contextlib.suppress(OSError), (self.folder / "log").open("a") as file:
+            file.write(f"\n[{text}]\n" if file.tell() else f"[{text}]\n")
 
     async def clear(self) -> None:
         """Remove what nobody will ask for any more; the token that the process had is over."""
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            content = (self.folder / "task.json").read_bytes()
-            if token := msgspec.json.decode(content)["environment"]["_abaco_access_token"]:
-                self._tenant.auth.revoke(token, CLIENT)
+        task = runner.read(str(self.folder / "task.json"))
+        if task and (token := task["environment"]["_abaco_access_token"]):
+            self._tenant.auth.revoke(token, CLIENT)
         await trio.to_thread.run_sync(self._remove)
 
     def _remove(self) -> None:
         for path in self.folder.glob("*"):
             if path.name not in ("log", "results"):
-                erase(path)
+                with contextlib.suppress(OSError):
+                    erase(path)
 
     # what is left of it ----------------------------------------------------------------------------------------------
 
     def log(self) -> str:
         """What the process has written."""
-        with contextlib.suppress(OSError):
-            return (self.folder / "log").read_bytes()[: stage.LOG + 200].decode(errors="replace")
-        return ""
+        return read_end(self.folder / "log", stage.LOG + LONGEST_COMPLAINT).decode(errors="replace")
 
     def pop(self, *, keep: bool = False) -> bytes:
         """The oldest result, taken away unless it is only looked at; b"" if there is none."""
         for path in sorted((self.folder / "results").glob("[0-9]*")):
             with contextlib.suppress(FileNotFoundError):
-                result = path.read_bytes()
+                result = read_end(path, stage.LARGEST_RESULTS)
                 if not keep:
-                    path.unlink()
-                return result
+                    path.unlink()  # of two who ask at once, one finds it gone
+                if result:
+                    return result
         return b""
 
 

@@ -15,6 +15,7 @@ import secrets
 import string
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,7 @@ class Actors:
         self.longest_run = LONGEST_RUN
         self._workers: dict[str, dict[str, Worker]] = {}
         self._resting: dict[str, trio.lowlevel.ParkingLot] = {}
+        self._turns: dict[str, trio.Lock] = {}
         self._ends: dict[str, trio.Event] = {}
         self._slots = trio.CapacityLimiter(AT_ONCE)
 
@@ -122,7 +124,8 @@ class Actors:
 
     def hire(self, actor_id: str, wanted: int) -> int:
         """See that there are so many workers. How many are new."""
-        missing = max(0, wanted - sum(not worker.ending for worker in self.workers(actor_id)))
+        there = sum(not worker.ending or worker.successor for worker in self.workers(actor_id))
+        missing = max(0, wanted - there)
         for _ in range(missing):
             self._start(Worker(new_id(), actor_id, time.time()))
         return missing
@@ -217,6 +220,7 @@ class Actors:
         await patiently(partial(self._forget, actor_id))
         self._workers.pop(actor_id, None)
         self._resting.pop(actor_id, None)
+        self._turns.pop(actor_id, None)
         await self._remove([self._tenant.root / "actors" / actor_id])
         gone.set()
 
@@ -282,13 +286,20 @@ class Actors:
     async def _go_on(self, worker: Worker) -> None:
         """Message after message, to the worker's end. Whatever was begun is gone on with if this is called again."""
         while worker.execution is not None or await self._something_waits(worker):
-            async with self._slots:
+            async with self._turn(worker.actor), self._slots:
                 if worker.execution is None and not worker.ending:
                     worker.execution, worker.quit = self.queue.take(worker.actor, worker.id), False
                 if worker.execution is not None:
                     worker.used = worker.execution.started
                     await self._answer(worker, worker.execution)
                     worker.execution = worker.process = None
+
+    def _turn(self, actor_id: str) -> AbstractAsyncContextManager[object]:
+        """Held while a message is answered: the next one of a stateful actor is to find the state that this one leaves."""
+        actor = self._tenant.store.get("actor", actor_id)
+        if actor is None or actor["stateless"]:
+            return contextlib.nullcontext()
+        return self._turns.setdefault(actor_id, trio.Lock())
 
     async def _something_waits(self, worker: Worker) -> bool:
         """Rest until there is a message. False if the worker is to end: it was told so, or rested for so long."""
