@@ -7,7 +7,6 @@ epoch seconds, and flags as 0 and 1. A row whose column is null is found by no o
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from agavesh.tenant import words
 from agavesh.tenant.limits import seconds
-from agavesh.tenant.meta.patterns import Pattern, TooSlow, deadline
+from agavesh.tenant.patterns import Pattern, TooSlow, within
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.search import split_key
 
@@ -64,10 +63,10 @@ class Conditions:
 
         Refusal if that takes too long. It may take its time: have a thread for it.
         """
-        deadline.set(time.monotonic() + PATIENCE)
         patterns = [pattern for _, pattern in self.patterns]
         try:
-            return [id for id, *texts in rows if _all(patterns, texts)]
+            with within(PATIENCE):
+                return [id for id, *texts in rows if _all(patterns, texts)]
         except TooSlow as problem:
             raise Refusal(self.trouble, f"Invalid search value: {problem}") from None
 

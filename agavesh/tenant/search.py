@@ -11,13 +11,12 @@ import fnmatch
 import functools
 import itertools
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from agavesh.tenant import words
-from agavesh.tenant.meta.patterns import Pattern, TooSlow, deadline
+from agavesh.tenant.patterns import Pattern, TooSlow, within
 from agavesh.tenant.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -68,14 +67,14 @@ def page(
     a search name to the record's field where they differ (`{"created": "submitTime"}`). Full records with `filter`,
     else what `summary` makes of them. A value of the wrong type is refused with the status `trouble`.
     """
-    deadline.set(time.monotonic() + PATIENCE)
-    asked = ctx.query if search is None else search
-    tests = list(_tests(asked, names, aliases or {}, trouble))
-    kept: Iterable[Record] = (record for record in records if all(test(record) for test in tests))
-    if order_by := ctx.query.get("orderBy", "").lower():
-        kept = _ordered(kept, order_by, ctx.query.get("order", "DESC").upper(), names, aliases or {}, trouble)
-    offset = offset_of(ctx.query.get("offset"))
-    chosen = list(itertools.islice(kept, offset, offset + limit_of(ctx.query.get("limit"))))
+    with within(PATIENCE):
+        asked = ctx.query if search is None else search
+        tests = list(_tests(asked, names, aliases or {}, trouble))
+        kept: Iterable[Record] = (record for record in records if all(test(record) for test in tests))
+        if order_by := ctx.query.get("orderBy", "").lower():
+            kept = _ordered(kept, order_by, ctx.query.get("order", "DESC").upper(), names, aliases or {}, trouble)
+        offset = offset_of(ctx.query.get("offset"))
+        chosen = list(itertools.islice(kept, offset, offset + limit_of(ctx.query.get("limit"))))
     return chosen if ctx.filtered else [summary(record) for record in chosen]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from agavesh.tenant.apps.values import check_values, texts, validator
 from agavesh.tenant.fields import boolean, choice, positive, text, text_list, wrong
 from agavesh.tenant.limits import gigabytes, run_time, seconds
-from agavesh.tenant.meta.patterns import BadPattern
+from agavesh.tenant.patterns import BadPattern
 from agavesh.tenant.refusal import Refusal
 
 TEXTS = {  # field: longest value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agavesh.tenant.meta.patterns import BadPattern, Pattern, TooSlow
+from agavesh.tenant.patterns import BadPattern, Pattern, TooSlow
 from agavesh.tenant.refusal import Refusal
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
@@ -81,4 +81,4 @@ def _match(field: Mapping[str, Any], text: str, about: str) -> None:
 def validator(text: str) -> Pattern:
     """A regular expression that the whole of a value has to match. BadPattern, a ValueError, if it is none."""
     Pattern(text)  # by itself: what is wrong with it should not be told of the brackets around it
-    return Pattern(rf"\A(?:{text})\Z")
+    return Pattern(rf"\A(?:{text})\z")

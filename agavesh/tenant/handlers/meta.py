@@ -12,9 +12,9 @@ from agavesh.tenant.context import Answer, Context, Record, Result, described
 from agavesh.tenant.meta import conformity, documents, requests, search
 from agavesh.tenant.meta.associations import thing
 from agavesh.tenant.meta.documents import Document, Schema
-from agavesh.tenant.meta.patterns import TooSlow
 from agavesh.tenant.meta.pems import TOLD, MetaGrants
 from agavesh.tenant.meta.query import BadQuery
+from agavesh.tenant.patterns import TooSlow
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.search import limit_of, offset_of
 from agavesh.tenant.words import Pem, date, new_uuid
@@ -49,6 +49,8 @@ async def _found(ctx: Context, kind: search.Kind[T], q: str | None, privileged: 
         raise Refusal(400, f"Malformed JSON Query, {problem}") from None
     except TooSlow as problem:
         raise Refusal(400, f"Unable to find matching items: {problem}. Ask by uuid, name or owner too") from None
+    except search.Busy:
+        raise Refusal(503, "Too many queries at once. Try again soon", headers={"Retry-After": "5"}) from None
     except search.TooLarge:
         raise Refusal(400, f"The page is over {search.LARGEST} bytes. Ask for fewer with limit") from None
 
@@ -61,7 +63,7 @@ async def addMetadata(ctx: Context, *, body: Any) -> Result:
     requests.required(asked)
     now = date(time.time())
     document = Document(
-        new_uuid("012"), asked["name"], ctx.user, asked.get("schemaId"), now, now, await _encoded(asked["value"]),
+        new_uuid("012"), asked["name"], ctx.user, asked.get("schemaId"), now, now, msgspec.json.encode(asked["value"]),
         asked.get("associationIds", []),
     )  # fmt: skip
     await _check(ctx, asked["value"], document.schema)
@@ -92,7 +94,7 @@ async def updateMetadata(ctx: Context, *, uuid: str, body: Any) -> Result:
     if "name" not in asked:
         raise Refusal(400, requests.NO_NAME)
     schema = asked.get("schemaId", old.schema)
-    value = await _encoded(asked["value"]) if "value" in asked else old.value
+    value = msgspec.json.encode(asked["value"]) if "value" in asked else old.value
     if schema and ("schemaId" in asked or "value" in asked):
         await _check(ctx, msgspec.json.decode(value), schema, gone="schemaId" not in asked)
     # it may be gone, or another's, after the waiting
@@ -239,7 +241,7 @@ async def _checked_schema(body: Any) -> bytes:
         await trio.to_thread.run_sync(conformity.check_schema, body)
     except (conformity.NoSchema, TooSlow) as problem:
         raise _no_schema(str(problem)) from None
-    return await _encoded(body)
+    return msgspec.json.encode(body)
 
 
 def _no_schema(reason: str) -> Refusal:
@@ -265,10 +267,6 @@ async def _check(ctx: Context, value: Any, uuid: str | None, *, gone: bool = Fal
         await trio.to_thread.run_sync(conformity.check, value, rules, others)
     except (conformity.Unlike, conformity.NoSchema, TooSlow) as problem:
         raise Refusal(400, f"Metadata does not conform to schema. {problem}") from None
-
-
-async def _encoded(value: Any) -> bytes:
-    return msgspec.json.encode(value)
 
 
 # permissions ---------------------------------------------------------------------------------------------------------

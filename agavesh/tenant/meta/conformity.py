@@ -7,12 +7,13 @@ work: every keyword looks at the clock, and expressions are searched as in `patt
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from agavesh.tenant.meta.patterns import BadPattern, Pattern, TooSlow, deadline
+from agavesh.tenant.patterns import BadPattern, Pattern, TooSlow, deadline, within
 
 LONGEST = 10.0  # seconds for one value, or one schema
 SHOWN = 200  # characters of the library's message; it repeats the value
@@ -65,18 +66,16 @@ def check(value: Any, schema: Any, others: Mapping[str, Any]) -> None:
         raise Unlike(_said(problem, "value"))
 
 
-class _bounded:  # noqa: N801  # reads as a word, like contextlib's
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
     """For so long, and not deeper than Python can go."""
-
-    def __enter__(self) -> None:
-        self._token = deadline.set(time.monotonic() + LONGEST)
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
-        deadline.reset(self._token)
-        if isinstance(problem, RecursionError):
-            raise NoSchema("the schema refers to itself without end") from None
-        if isinstance(problem, BadPattern):
-            raise NoSchema(f"a regular expression in the schema is invalid: {problem}") from None
+    try:
+        with within(LONGEST):
+            yield
+    except RecursionError:
+        raise NoSchema("the schema refers to itself without end") from None
+    except BadPattern as problem:
+        raise NoSchema(f"a regular expression in the schema is invalid: {problem}") from None
 
 
 def _said(problem: Any, name: str) -> str:

@@ -38,7 +38,7 @@ DOCUMENTS = Table(
         "uuid": "uuid", "name": "name", "owner": "owner", "schemaId": "schema", "created": "created",
         "lastUpdated": "updated",
     },
-    members={"associationIds": "d.number in (select document from associations where uuid = ?)"},
+    members={"associationIds": "d.number in (select document from associations where uuid in ({}))"},
     document="value", json="d.value",
 )  # fmt: skip
 SCHEMATA = Table(

@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from agavesh.tenant.meta.patterns import Pattern
 from agavesh.tenant.meta.query import Spec
+from agavesh.tenant.patterns import Pattern
 
 Document = dict[str, Any]
 Condition = Callable[[Any], Any]  # of montydb's walker, which stands at a field

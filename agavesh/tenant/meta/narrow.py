@@ -147,6 +147,8 @@ def _condition(operator: str, asked: Any) -> Condition | None:
             return _equal(asked)
         case "$gt" | "$gte" | "$lt" | "$lte":
             return _compared(">=" if operator.startswith("$g") else "<=", asked)
+        case "$in" if all(isinstance(each, str) for each in asked):
+            return lambda value, kind: Sql(f"{value} in ({_marks(asked)})", tuple(asked))
         case "$in" if len(asked) <= MOST:
             conditions = [_equal(each) for each in asked]
             known = [each for each in conditions if each is not None]
@@ -227,10 +229,10 @@ def _column(column: str, operator: str, asked: Any) -> Sql:
             return _is(column, asked)
         case "$ne":
             return _not(_is(column, asked))
-        case "$in" if len(asked) <= MOST:
-            return _some(_is(column, each) for each in asked)
-        case "$nin" if len(asked) <= MOST:
-            return _not(_some(_is(column, each) for each in asked))
+        case "$in":
+            return _is_one_of(column, asked)
+        case "$nin":
+            return _not(_is_one_of(column, asked))
         case "$gt" | "$gte" | "$lt" | "$lte" if isinstance(asked, str):
             sign = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}[operator]
             return Sql(f"({column} is not null and {column} {sign} ?)", (asked,), exact=True)
@@ -249,13 +251,23 @@ def _is(column: str, asked: Any) -> Sql:
     return Sql(f"{column} is ?", (asked,), exact=True) if isinstance(asked, str) else NOTHING
 
 
+def _is_one_of(column: str, asked: list[Any]) -> Sql:
+    texts = [each for each in asked if isinstance(each, str)]
+    known = Sql(f"({column} is not null and {column} in ({_marks(texts)}))", tuple(texts), exact=True)
+    return _some([known if texts else NOTHING, _is(column, None) if None in asked else NOTHING])
+
+
+def _marks(values: list[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
 def _member(among: str, operator: str, asked: Any) -> Sql:
-    """An array of text, by the condition that one text is among it."""
+    """An array of text, by the condition that one of some texts is among it."""
     match operator:
         case "$eq" if isinstance(asked, str):
-            return Sql(among, (asked,), exact=True)
-        case "$in" if len(asked) <= MOST and all(isinstance(each, str) for each in asked):
-            return _some(Sql(among, (each,), exact=True) for each in asked)
+            return Sql(among.format("?"), (asked,), exact=True)
+        case "$in" if all(isinstance(each, str) for each in asked):
+            return Sql(among.format(_marks(asked)), tuple(asked), exact=True)
         case "$all":
             return _every(_member(among, *each) for spec in asked for each in spec.items()) if asked else NOTHING
     return ANY

@@ -20,12 +20,12 @@ from typing import Any
 
 import msgspec
 
-from agavesh.tenant.meta.patterns import BadPattern, Pattern
+from agavesh.tenant.patterns import BadPattern, Pattern
 from agavesh.tenant.words import date, moment
 
 LONGEST = 64 * 1024  # characters of a query
 DEEPEST = 32  # conditions and values in each other
-MOST = 1000  # fields, operators and values in one query
+MOST = 5000  # fields, operators and values in one query
 DATES = ("created", "lastUpdated")
 
 Spec = dict[str, Any]
@@ -72,9 +72,7 @@ def _read(text: str) -> Any:
     # the platform's parser takes single quotes too, which is how Python writes a dict
     if "'" in text and text.count("{") + text.count("[") + text.count("(") <= MOST:
         try:
-            value = ast.literal_eval(text.strip())
-            msgspec.json.encode(value)
-            return msgspec.json.decode(msgspec.json.encode(value))
+            return msgspec.json.decode(msgspec.json.encode(ast.literal_eval(text.strip())))
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             pass
     raise BadQuery(str(trouble))

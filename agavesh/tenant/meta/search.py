@@ -22,11 +22,12 @@ import trio
 
 from agavesh.tenant.meta.documents import DOCUMENTS, SCHEMATA, Document, Schema, document_of, schema_of
 from agavesh.tenant.meta.narrow import Sql, Table
-from agavesh.tenant.meta.patterns import Pattern, TooSlow, deadline
 from agavesh.tenant.meta.query import Query
+from agavesh.tenant.patterns import Pattern, TooSlow, within
 
 LONGEST = 10.0  # seconds for one query; a look at each of 100,000 documents takes less than one
 AT_ONCE = 4  # queries; others wait for their turn
+PATIENCE = 30.0  # seconds for one query, waiting included
 LARGEST = 64 * 2**20  # bytes of one page
 FEW = 1000  # documents of one owner, which are sorted sooner than found in order
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
@@ -36,6 +37,10 @@ T = TypeVar("T", Document, Schema)
 
 class TooLarge(Exception):
     """A page of so many bytes is not given out."""
+
+
+class Busy(Exception):
+    """So many queries run and wait that this one was not answered in time."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,9 @@ KIND_SCHEMA: Kind[Schema] = Kind(
 class Library:
     """The documents and schemas of one tenant, as they can be searched."""
 
-    def __init__(self, database: Path, *, longest: float = LONGEST) -> None:
+    def __init__(self, database: Path, *, longest: float = LONGEST, patience: float = PATIENCE) -> None:
         self._database = database
-        self.longest = longest
+        self.longest, self.patience = longest, patience
         self._turns = trio.CapacityLimiter(AT_ONCE)
 
     @property
@@ -102,21 +107,27 @@ class Library:
     ) -> list[T]:
         """One page. `reader` sees what is theirs or was granted to them; None sees everything.
 
-        Raises BadQuery, TooSlow, TooLarge. Given up, it ends soon after.
+        Raises BadQuery, TooSlow, TooLarge, Busy. Given up, it ends soon after.
         """
         stop = threading.Event()
 
         def work() -> list[T]:
             clock = Clock(time.monotonic() + self.longest, stop)
-            deadline.set(clock.end)
-            with contextlib.closing(sqlite3.connect(self._database, isolation_level=None)) as db, clock.watching(db):
+            with (
+                within(self.longest),
+                contextlib.closing(sqlite3.connect(self._database, isolation_level=None)) as db,
+                clock.watching(db),
+            ):
+                db.execute("pragma temp_store = memory")  # only numbers are sorted, and no disk need be full
                 db.execute("begin")  # all that is read is of one moment
                 return _within(_found(db, kind, Query.of(text), reader, order, limit, offset, clock))
 
-        try:
-            return await trio.to_thread.run_sync(work, limiter=self._turns, abandon_on_cancel=True)
-        finally:
-            stop.set()
+        with trio.move_on_after(self.patience):
+            try:
+                return await trio.to_thread.run_sync(work, limiter=self._turns, abandon_on_cancel=True)
+            finally:
+                stop.set()
+        raise Busy
 
 
 @dataclass
