@@ -1,10 +1,18 @@
-"""What is no service: the list of tenants, and the proof of who this is."""
+"""What is no service: the list of tenants, the description of all that is offered, and the proof of who this is."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 
+import msgspec
+import trio
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from agavesh.api import openapi
+from agavesh.tenant import envelope
 from agavesh.tenant.context import Answer, Context, Result, route
 from agavesh.tenant.refusal import Refusal
 
@@ -15,6 +23,18 @@ async def tenants(ctx: Context) -> Result:
     name = ctx.tenant.name
     return [{"id": name, "code": name, "name": "Embedded tenant", "baseUrl": ctx.tenant.url + "/", "status": "LIVE",
              "contact": [], "_links": {"self": ctx.link("/tenants")}}]  # fmt: skip
+
+
+@route("GET", "/openapi.json", token=False)
+async def described(ctx: Context) -> ASGIApp:
+    """The OpenAPI document of all operations, for this tenant."""
+    body = await trio.to_thread.run_sync(_description, ctx.tenant.url)
+    return Response(body, headers=envelope.CORS, media_type="application/json")
+
+
+@functools.cache
+def _description(url: str) -> bytes:
+    return msgspec.json.encode(openapi.document(url))
 
 
 @route("GET", "/prove", owner=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agavesh.api import catalogue
+from agavesh.tenant import fields
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.context import Answer, Context, Record, Result
 from agavesh.tenant.refusal import Refusal
@@ -21,9 +22,9 @@ async def create(ctx: Context, *, body: Any) -> Result:
     if not isinstance(body, dict) or not (name := str(body.get("clientName") or body.get("name") or "").strip()):
         raise Refusal(400, "clientName is required")
     record = {
-        "description": body.get("description") or "",
+        "description": fields.text(body, "description", longest=4096),
         "tier": _tier(body.get("tier")),
-        "callbackUrl": body.get("callbackUrl") or "",
+        "callbackUrl": fields.text(body, "callbackUrl", longest=4096),
     }
     try:
         key, secret = ctx.tenant.auth.add_client(ctx.user, name, record)
