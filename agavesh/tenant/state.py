@@ -62,7 +62,7 @@ class Tenant:
         keys: Path | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.root = root
+        self.root = root = root.resolve()
         self.name = NAME
         self.url = ""  # known when it listens
         self.nursery = nursery

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from agavesh.tenant.context import Answer, Context, Record, Result
+from agavesh.tenant.files import steady
 from agavesh.tenant.files.disk import name_of, parent_of
 from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
@@ -174,7 +175,8 @@ def _removed(ctx: Context, place: Place, uuid: str | None) -> Path | None:
             _forget(ctx, place, uuid)
         return None
     if stat.S_ISDIR(found.st_mode):
-        path.chmod(0o700)  # a folder that may not be written to cannot be moved by its owner
+        with steady.folder(path) as there:
+            Path(there).chmod(0o700)  # a folder that may not be written to cannot be moved by its owner
     with ctx.tenant.changes.renaming(path, gone):
         _forget(ctx, place, uuid)
     if stat.S_ISDIR(found.st_mode) or found.st_size > LARGE:

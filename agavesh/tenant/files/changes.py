@@ -24,6 +24,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from agavesh.tenant.files import steady
 from agavesh.tenant.store import Store, Unwritable
 
 TABLES = """
@@ -56,11 +57,11 @@ class Changes:
         try:
             if replaces:
                 self._replaced.unlink(missing_ok=True)
-                os.link(target, self._replaced, follow_symlinks=False)
+                steady.link(target, self._replaced)
             with self._store.together():
                 yield
                 self._store.sql("delete from changes")
-                source.rename(target)
+                steady.rename(source, target)
         except BaseException:
             self._undo(source, target, replaces)
             with contextlib.suppress(Unwritable):  # the next change takes the row's place

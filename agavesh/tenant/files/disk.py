@@ -2,7 +2,8 @@
 
 A path here begins with a slash and is meant from the folder, as it is from a system's `rootDir`. It is normalised as
 text first (`..` above the root is refused) and then checked on the disk, so that no symbolic link leads outside either.
-Processes of jobs run as the same user as the tenant: this keeps requests in their place, it is no prison for programs.
+What is checked may be changed by a job before it is used: whoever opens, scans or renames does it by `steady`. This
+keeps requests in their place, it is no prison for programs.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from agavesh.tenant.context import Context
 from agavesh.tenant.envelope import CORS, said
 from agavesh.tenant.faults import Cut
+from agavesh.tenant.files import steady
 from agavesh.tenant.refusal import Refusal
 
 AT_ONCE = 256 * 1024  # bytes that are read without a thread: a copy from the page cache
@@ -65,7 +66,7 @@ def download(ctx: Context, path: str, name: str, *, send_past_end: bool = False)
     `send_past_end` is the jobs service's way with a range that ends past the file: 416, and the data all the same.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = steady.open_file(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         raise Refusal(404, "File/folder does not exist") from None
     try:

@@ -14,11 +14,11 @@ import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import cachetools
 import trio
 
+from agavesh.tenant.files import steady
 from agavesh.tenant.files.disk import Disk
 
 BIG = 16 * 1024  # bytes of a folder's own size: above it a scan may take milliseconds and goes to a thread
@@ -107,16 +107,18 @@ class Listings:
         """
         folder = disk.at(path)
         items: list[Item] = []
-        for name in (await self.names(folder)).after(offset):
-            if len(items) >= limit:
-                break
-            if (item := _look(disk, folder, name)) is not None:
-                items.append((name, item))
+        names = (await self.names(folder)).after(offset)
+        with steady.folder(folder) as there:
+            for name in names:
+                if len(items) >= limit:
+                    break
+                if (item := _look(disk, there, name)) is not None:
+                    items.append((name, item))
         return items
 
 
 def _scan(folder: str) -> Names:
-    with os.scandir(folder) as entries:
+    with steady.folder(folder) as there, os.scandir(there) as entries:
         return Names(entry.name for entry in entries)
 
 
@@ -126,10 +128,10 @@ def _look(disk: Disk, folder: str, name: str) -> os.stat_result | None:
         itself = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISLNK(itself.st_mode) or not os.path.realpath(path).startswith(disk.root + "/"):
+    if not stat.S_ISLNK(itself.st_mode) or not (real := os.path.realpath(path)).startswith(disk.root + "/"):
         return itself
     try:
-        return Path(path).stat()
+        return os.lstat(real)
     except OSError:  # it leads nowhere, or in a circle
         return itself
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import trio
 
+from agavesh.tenant.files import steady
+
 BLOCK = 1 << 20  # bytes
 
 Wanted = Callable[[str], bool]  # of a path from the top of the copied tree, without a leading slash
@@ -66,15 +68,18 @@ def fill(temporary: Path, source: Path, *, after: Path | None = None) -> os.stat
     """Write the bytes of `source` to a new file, on the disk, behind those of `after` if that is there. What `source`
     is; None, and no file, if it is no plain one."""
     # a pipe put in the file's place meanwhile must not hold us up
-    reading = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    reading = steady.open_file(source, os.O_RDONLY | os.O_NONBLOCK)
     try:
         found = os.fstat(reading)
         if not stat.S_ISREG(found.st_mode):
             return None
         with temporary.open("wb", buffering=0) as writing:
             if after is not None and after.exists():
-                with after.open("rb", buffering=0) as there:
-                    _pour(there.fileno(), writing)
+                there = steady.open_file(after, os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    _pour(there, writing)
+                finally:
+                    os.close(there)
             _pour(reading, writing)
             os.fsync(writing.fileno())
         return found
@@ -108,7 +113,7 @@ def copy_tree(
         trio.from_thread.check_cancelled()
         if not wanted(path):
             continue
-        here, there = Path(entry.path), target / path
+        here, there = source / path, target / path
         if entry.is_dir(follow_symlinks=False):
             if not os.listdir(here):  # noqa: PTH208 - others come with what is wanted of them
                 there.mkdir(parents=True, exist_ok=True)
@@ -126,7 +131,7 @@ def copy_tree(
 
 def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """All that is below a folder, folders before what is in them."""
-    with os.scandir(folder) as entries:
+    with steady.folder(folder) as there, os.scandir(there) as entries:
         found = list(entries)
     for entry in found:
         yield above + entry.name, entry
