@@ -295,7 +295,7 @@ class Actors:
                     worker.execution = worker.process = None
 
     def _turn(self, actor_id: str) -> AbstractAsyncContextManager[object]:
-        """Held while a message is answered: the next one of a stateful actor is to find the state that this one leaves."""
+        """Held while a message is answered. Of a stateful actor, the next is to find the state that this one leaves."""
         actor = self._tenant.store.get("actor", actor_id)
         if actor is None or actor["stateless"]:
             return contextlib.nullcontext()
