@@ -1,4 +1,5 @@
-"""The tenant by itself: CPU of small requests, pages of a huge folder, bytes against loopback and disk."""
+"""The tenant by itself: CPU of small requests, pages of a huge folder, queries over many documents, and how fast bytes
+go, against loopback and disk."""
 
 from __future__ import annotations
 
@@ -12,18 +13,24 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import trio
 
+from agavesh.api.wire import stamp
 from agavesh.client import Agave
+from agavesh.tenant.meta import documents
+from agavesh.tenant.store import Store
+from agavesh.tenant.words import new_uuid
 from tests.bench.house import House, table
 
 SYSTEM = "data.demo"
 REQUESTS = 1000
 SIZE = 256 * 2**20  # bytes
 HUGE = 1_000_000  # files
+DOCUMENTS = 100_000
 PIECE = 2**20  # bytes
 
 
@@ -60,9 +67,14 @@ class Served(NamedTuple):
 
 
 def run(house: House) -> None:
-    """Prints what small requests cost, what pages of a huge folder take, and how fast bytes go."""
-    with serving(house, house.folder / "own") as tenant:
+    """Prints a table for each."""
+    root = house.folder / "own"
+    with serving(house, root):
+        pass
+    _remember(root)
+    with serving(house, root) as tenant:
         trio.run(_small, tenant)
+        trio.run(_queries, tenant)
         trio.run(_huge, tenant)
         trio.run(_rates, tenant, house.folder)
 
@@ -125,6 +137,40 @@ async def _cost(tenant: Served, act: Callable[[], Awaitable[None]]) -> tuple[flo
         await act()
         walls.append(time.perf_counter() - began)
     return (tenant.cpu - before) / REQUESTS, statistics.median(walls)
+
+
+def _remember(root: Path) -> None:
+    """Write many documents, while nobody serves the folder."""
+    store = Store(root / "tenant.db", documents.TABLES)
+    now = stamp(datetime.now(UTC))
+    with store.together():
+        for number in range(DOCUMENTS):
+            value = {"number": number, "group": number % 1000, "text": f"sample {number}", "deep": {"x": number / 7}}
+            documents.put_document(
+                store,
+                documents.Document(
+                    new_uuid("012"), f"name-{number % 5000}", "alice", None, now, now, json.dumps(value).encode(), []
+                ),
+            )
+    store.close()
+
+
+async def _queries(tenant: Served) -> None:
+    """What `q` takes over many documents."""
+    rows = []
+    async with tenant.agave() as agave:
+        for q in (
+            {"name": "name-77"}, {"value.number": 4711}, {"value.group": 7}, {"value.number": {"$gte": 99_900}},
+            {"value.text": {"$regex": "sample 999.5$"}}, {"value.deep.x": {"$lt": 1}}, {"value.group": "nothing"},
+        ):  # fmt: skip
+            before, walls = tenant.cpu, []
+            for _ in range(5):
+                began = time.perf_counter()
+                found = await agave.meta.listMetadata(q=json.dumps(q))
+                walls.append(time.perf_counter() - began)
+            cpu = (tenant.cpu - before) / len(walls)
+            rows.append((json.dumps(q), str(len(found)), f"{statistics.median(walls) * 1e3:.0f}", f"{cpu * 1e3:.0f}"))
+    table(f"a query over {DOCUMENTS:,} documents", ("q", "found", "wall ms", "CPU ms"), rows)
 
 
 async def _huge(tenant: Served) -> None:
