@@ -85,7 +85,7 @@ def _replaced(ctx: Context, old: Record, body: Any) -> Record:
     """The next revision of a system; where the request says no more of a credential than its type, that one stays."""
     require_sight(ctx, old)
     require_change(ctx, old)
-    kept = credentials.kept_types(ctx.tenant, old["id"])
+    kept = credentials.told(ctx.tenant, old["id"])
     record, given = checked(body, kept)
     for part in kept.keys() - given.keys():
         credentials.opened(ctx.tenant, old["id"], part)

@@ -31,8 +31,8 @@ _NEEDED = {
 _ALL_OF = frozenset({"APIKEYS"})
 
 
-def checked(body: Any, types: tuple[str, ...], place: str, *, kept: str = "") -> Record | None:
-    """The credential that a request gives, of one of `types`. None where it says nothing but the type `kept`, that of
+def checked(body: Any, types: tuple[str, ...], place: str, *, kept: Record | None = None) -> Record | None:
+    """The credential that a request gives, of one of `types`. None where it says no more than `kept`, what is told of
     the credential there is: then that one stays."""
     if not isinstance(body, dict):
         raise Refusal(400, f"No {place} attribute found. Please provide a JSON object for {place}")
@@ -49,7 +49,7 @@ def checked(body: Any, types: tuple[str, ...], place: str, *, kept: str = "") ->
         found[name] = value
     if body.get("server") is not None:
         found["server"] = _server(body["server"], f"{place}.server")
-    if len(found) == 1 and kept == found["type"]:
+    if found == kept:
         return None
     needed = _NEEDED.get(found["type"], ())
     lacking = [name for name in needed if name not in found]

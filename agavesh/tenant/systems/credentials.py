@@ -62,10 +62,10 @@ def opened(tenant: Tenant, system_id: str, part: str, internal: str = "") -> Rec
         ) from None  # fmt: skip
 
 
-def kept_types(tenant: Tenant, system_id: str) -> dict[str, str]:
-    """The types of a system's default credentials, by part."""
+def told(tenant: Tenant, system_id: str) -> dict[str, Record]:
+    """What is told of a system's default credentials, by part."""
     rows = tenant.store.sql("select kind, body from credentials where system = ? and internal = ''", system_id)
-    return {part: msgspec.json.decode(body)["type"] for part, body in rows}
+    return {part: auths.shown(msgspec.json.decode(body)) for part, body in rows}
 
 
 def forget(store: Store, system_id: str) -> None:

@@ -32,10 +32,10 @@ _MOST = 2**31 - 1  # of anything that is counted, gigabytes too
 _TIME = re.compile(r"\d{1,4}:[0-5]\d:[0-5]\d")
 
 
-def checked(body: Any, kept: Mapping[str, str] | None = None) -> tuple[Record, dict[str, Record]]:
+def checked(body: Any, kept: Mapping[str, Record] | None = None) -> tuple[Record, dict[str, Record]]:
     """The record that a request describes, and its credentials by part: `storage`, `execution`.
 
-    `kept` are the types of the credentials there are: a part whose `auth` says no more than that has none here.
+    `kept` is what is told of the credentials there are: a part whose `auth` says no more than that has none here.
     """
     kept = kept or {}
     if not isinstance(body, dict):
@@ -52,15 +52,15 @@ def checked(body: Any, kept: Mapping[str, str] | None = None) -> tuple[Record, d
         "environment": _text(body, "environment", 16384),
     }
     given: dict[str, Record | None] = {}
-    found["storage"], given["storage"] = _storage(body.get("storage"), kept.get("storage", ""))
+    found["storage"], given["storage"] = _storage(body.get("storage"), kept.get("storage"))
     if kind == "EXECUTION":
         found["storage"]["publicAppsDir"] = None  # apps are published to storage systems
-        found["login"], given["execution"] = _config(body.get("login"), "login", auths.LOGIN, kept.get("execution", ""))
+        found["login"], given["execution"] = _config(body.get("login"), "login", auths.LOGIN, kept.get("execution"))
         found |= _execution(body)
     return found, {part: auth for part, auth in given.items() if auth is not None}
 
 
-def _storage(body: Any, kept: str) -> tuple[Record, Record | None]:
+def _storage(body: Any, kept: Record | None) -> tuple[Record, Record | None]:
     found, auth = _config(body, "storage", auths.STORAGE, kept)
     for name in ("rootDir", "homeDir", "publicAppsDir"):
         found[name] = _path(body, name)
@@ -75,7 +75,9 @@ def _storage(body: Any, kept: str) -> tuple[Record, Record | None]:
 _NEEDED = {"S3": ("container",), "AZURE": ("container",), "IRODS": ("zone", "resource"), "IRODS4": ("zone", "resource")}
 
 
-def _config(body: Any, part: str, kinds: dict[str, tuple[str, ...]], kept: str) -> tuple[Record, Record | None]:
+def _config(
+    body: Any, part: str, kinds: dict[str, tuple[str, ...]], kept: Record | None
+) -> tuple[Record, Record | None]:
     """A `storage` or `login` part, its `auth` bare of secrets; and the whole `auth`."""
     if not isinstance(body, dict):
         raise Refusal(400, f"No {part} attribute found. Please provide a JSON object for {part}")
@@ -86,7 +88,7 @@ def _config(body: Any, part: str, kinds: dict[str, tuple[str, ...]], kept: str) 
         "port": auths.port(body, part),
         "protocol": protocol,
         "proxy": _proxy(body.get("proxy"), f"{part}.proxy"),
-        "auth": {"type": kept} if auth is None else auths.shown(auth),
+        "auth": kept if auth is None else auths.shown(auth),
     }
     return found, auth
 
