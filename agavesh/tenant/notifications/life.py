@@ -137,9 +137,11 @@ class Notifications:
         """An event is being recorded: what is to be told of it is written down in the same transaction."""
         # what happens to subscriptions only those hear of who named one: a tale of every delivery would have no end
         everything = type_of(event.uuid) != NOTIFICATION
-        for record in self.kept.hearing(event.uuid, event.status, everything=everything):
-            if (message := self._message(record["owner"], event)) is not None:
-                self._queue(record, message, event)
+        for owner, records in self.kept.hearing(event.uuid, event.status, everything=everything).items():
+            if (message := self._message(owner, event)) is not None:
+                queued = [delivery for record in records if (delivery := self._queued(record, message))]
+                if message.kind == "file":
+                    self._tenant.store.at_end(partial(self._look_again, queued, owner, message, event))
         if event.status in FINAL and type_of(event.uuid) == "007":
             self._over(event.uuid)
         if event.status in GONE:
@@ -159,28 +161,28 @@ class Notifications:
         kind, told = (found.kind, found.record) if found is not None else ("resource", {"uuid": event.uuid})
         return Message(kind=kind, uuid=event.uuid, event=event.status, record=told, told=event.told)
 
-    def _queue(self, record: Record, message: Message, event: Event) -> None:
+    def _queued(self, record: Record, message: Message) -> str:
+        """The id of a new delivery; "" if too many wait already."""
         store, now = self._tenant.store, time.time()
         if self.kept.waiting(record["id"]) >= MOST_WAITING:
             log.warning("notification %s ends: %d deliveries wait for it", record["id"], MOST_WAITING)
             self.kept.put({**record, "status": "FAILED", "lastUpdated": date(now)}, hearing=False)
             store.event(record["id"], "FAILURE", f"More than {MOST_WAITING} deliveries wait", by=record["owner"])
-            return
+            return ""
         delivery = new_uuid("042")
         self.kept.queue(delivery, record["id"], message, now)
-        if message.kind == "file":
-            store.at_end(partial(self._look_again, delivery, record["owner"], message, event))
         if not record["persistent"]:
             self.kept.put(record, hearing=False)
             self._end_others(record)
         self._expect(record, now)
+        return delivery
 
-    def _look_again(self, delivery: str, user: str, message: Message, event: Event) -> None:
+    def _look_again(self, queued: Sequence[str], user: str, message: Message, event: Event) -> None:
         """Files are put in place last of all: what was told of their bytes is told as it is then."""
         later = self._message(user, event)
         if later is not None and later.kind == message.kind:
             fresh = {name: later.record[name] for name in OF_BYTES}
-            self.kept.reword(delivery, msgspec.structs.replace(message, record=message.record | fresh))
+            self.kept.reword(queued, msgspec.structs.replace(message, record=message.record | fresh))
 
     def _end_others(self, record: Record) -> None:
         """One of several that were asked for as one has fired: the others wait for nothing any more."""

@@ -6,7 +6,7 @@ it is due; one without is kept because it failed for good and its policy says so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,13 +91,17 @@ class Subscriptions:
         rows = self._store.sql("select body from subscriptions where resource = ? and hearing", resource)
         return [msgspec.json.decode(body) for (body,) in rows]
 
-    def hearing(self, resource: str, event: str, *, everything: bool) -> list[Record]:
-        """Those that hear of an event of a resource; with `everything` those too that hear of all resources."""
+    def hearing(self, resource: str, event: str, *, everything: bool) -> dict[str, list[Record]]:
+        """Those that hear of an event of a resource, by owner; with `everything` those too that hear of all things."""
         rows = self._store.sql(
-            "select event, body from subscriptions where resource in (?, ?) and hearing order by rowid",
+            "select event, owner, body from subscriptions where resource in (?, ?) and hearing order by rowid",
             resource, "*" if everything else resource,
         )  # fmt: skip
-        return [msgspec.json.decode(body) for pattern, body in rows if hears(pattern, event)]
+        found: dict[str, list[Record]] = {}
+        for pattern, owner, body in rows:
+            if hears(pattern, event):
+                found.setdefault(owner, []).append(msgspec.json.decode(body))
+        return found
 
     def heard_below(self, system: str, path: str) -> list[tuple[str, str]]:
         """The uuids and paths below a folder that somebody hears of by their uuids."""
@@ -142,9 +146,11 @@ class Subscriptions:
         id, subscription, happened, message, tries, due = rows[0]
         return Delivery(id, subscription, happened, msgspec.json.decode(message, type=Message), tries, due)
 
-    def reword(self, delivery: str, message: Message) -> None:
-        """It tells something else."""
-        self._store.sql("update deliveries set message = ? where id = ?", msgspec.json.encode(message), delivery)
+    def reword(self, deliveries: Sequence[str], message: Message) -> None:
+        """They tell something else."""
+        told = msgspec.json.encode(message)
+        for delivery in deliveries:
+            self._store.sql("update deliveries set message = ? where id = ?", told, delivery)
 
     def postpone(self, delivery: Delivery, due: float) -> None:
         """It failed, and is to be tried again."""
