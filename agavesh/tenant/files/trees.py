@@ -173,12 +173,20 @@ def graft(tree: Path, target: Path) -> None:
     tree.rmdir()
 
 
+def _open_up(folder: Path) -> None:
+    """Jobs may leave folders that not even their owner may look into, or empty."""
+    with contextlib.suppress(OSError):
+        if not folder.is_symlink():
+            folder.chmod(0o700)
+
+
 def erase(path: Path) -> None:
     """Remove a file, or a folder with all that is in it; what is gone already is no trouble."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    for folder, _, _ in os.walk(path):
-        with contextlib.suppress(OSError):
-            Path(folder).chmod(0o700)  # jobs may leave folders that not even their owner may empty
+    _open_up(path)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            _open_up(Path(folder, name))  # before the walk goes in
     shutil.rmtree(path, ignore_errors=True)  # what is left is taken up at the next start
