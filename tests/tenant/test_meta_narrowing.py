@@ -135,13 +135,14 @@ def asked(db: sqlite3.Connection, text: str) -> tuple[set[str], set[str]]:
 def fill(place: Path, drawn: list[tuple[str, str, object, list[str]]]) -> None:
     store = Store(place, documents.TABLES)
     with store.together():
-        for table in ("documents", "associations"):
+        for table in ("documents", "associations", "leaves"):
             store.sql(f"delete from {table}")
         for number, (name, owner, value, others) in enumerate(drawn):
             now = f"2026-01-0{number + 1}T00:00:00.000-06:00"
             uuid = f"{number}-242ac11f-0001-012"
             encoded = msgspec.json.encode(value)
-            documents.put_document(store, documents.Document(uuid, name, owner, None, now, now, encoded, others))
+            document = documents.Document(uuid, name, owner, None, now, now, encoded, others)
+            documents.put_document(store, document, value)
     store.close()
 
 

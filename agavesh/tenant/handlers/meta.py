@@ -69,7 +69,7 @@ async def addMetadata(ctx: Context, *, body: Any) -> Result:
     await _check(ctx, asked["value"], document.schema)
     grants = _grants(ctx, document)
     with ctx.store.together():
-        documents.put_document(ctx.store, document)
+        documents.put_document(ctx.store, document, asked["value"])
         ctx.tenant.notifications.subscribe(document.uuid, ctx.user, asked["notifications"])
         ctx.store.event(document.uuid, "CREATED", "A new metadata item was created", by=ctx.user)
         for username, rights in asked.get("permissions", []):
@@ -87,26 +87,27 @@ async def getMetadata(ctx: Context, *, uuid: str, limit: int, offset: int) -> Re
 
 async def updateMetadata(ctx: Context, *, uuid: str, body: Any) -> Result:
     asked = requests.document(ctx, body)
-    old = _known(ctx, uuid)
-    _may_write(ctx, old)
+    old = _writable(ctx, uuid)
     if asked.get("uuid", uuid) != uuid:
         raise Refusal(400, "Metadata uuid in the request body does not match the url")
     if "name" not in asked:
         raise Refusal(400, requests.NO_NAME)
-    schema = asked.get("schemaId", old.schema)
-    value = msgspec.json.encode(asked["value"]) if "value" in asked else old.value
-    if schema and ("schemaId" in asked or "value" in asked):
-        await _check(ctx, msgspec.json.decode(value), schema, gone="schemaId" not in asked)
-    # it may be gone, or another's, after the waiting
-    old = _known(ctx, uuid)
-    _may_write(ctx, old)
+    while True:
+        schema = asked.get("schemaId", old.schema)
+        value = asked["value"] if "value" in asked else msgspec.json.decode(old.value)
+        if "schemaId" in asked or "value" in asked:
+            await _check(ctx, value, schema, gone="schemaId" not in asked)
+        # it may be another, or gone, after the waiting; no await from here on
+        if (now := _writable(ctx, uuid)) == old:
+            break
+        old = now
     document = Document(
-        uuid, asked["name"], old.owner, schema, old.created, date(time.time()), value,
+        uuid, asked["name"], old.owner, schema, old.created, date(time.time()), msgspec.json.encode(value),
         asked.get("associationIds", old.associations),
     )  # fmt: skip
     grants = _grants(ctx, document)
     with ctx.store.together():
-        documents.put_document(ctx.store, document)
+        documents.put_document(ctx.store, document, value)
         ctx.tenant.notifications.subscribe(uuid, ctx.user, asked["notifications"])
         ctx.store.event(uuid, "UPDATED", "A metadata item was updated", by=ctx.user)
         for username, rights in asked.get("permissions", []):
@@ -134,9 +135,11 @@ def _known(ctx: Context, uuid: str) -> Document:
     return document
 
 
-def _may_write(ctx: Context, document: Document) -> None:
+def _writable(ctx: Context, uuid: str) -> Document:
+    document = _known(ctx, uuid)
     if not _grants(ctx, document).may(Pem.WRITE):
         raise Refusal(403, "User does not have permission to update metadata")
+    return document
 
 
 def _tell_associates(ctx: Context, document: Document, event: str) -> None:

@@ -11,13 +11,18 @@ from typing import Any
 
 import msgspec
 
+from agavesh.tenant.meta.leaves import leaves_of
 from agavesh.tenant.meta.narrow import Table
 from agavesh.tenant.store import Store
 
 TABLES = """
 create table if not exists documents (
     number integer primary key, uuid text not null unique, name text not null, owner text not null, schema text,
-    created text not null, updated text not null, nul integer not null, value text not null);
+    created text not null, updated text not null, nul integer not null, whole integer not null, value text not null);
+create index if not exists documents_not_whole on documents (number) where not whole;
+create table if not exists leaves (document integer not null, path text not null, value not null);
+create index if not exists leaves_by_value on leaves (path, value, document);
+create index if not exists leaves_by_document on leaves (document);
 create index if not exists documents_by_name on documents (name);
 create index if not exists documents_by_owner on documents (owner);
 create index if not exists documents_by_update on documents (updated);
@@ -39,11 +44,11 @@ DOCUMENTS = Table(
         "lastUpdated": "updated",
     },
     members={"associationIds": "d.number in (select document from associations where uuid in ({}))"},
-    document="value", json="d.value",
+    document="value", json="d.value", leaves=True,
 )  # fmt: skip
 SCHEMATA = Table(
     columns={"uuid": "uuid", "owner": "owner", "created": "created", "lastUpdated": "updated"},
-    members={}, document="schema", json="d.value",
+    members={}, document="schema", json="d.value", leaves=False,
 )  # fmt: skip
 
 Record = dict[str, Any]
@@ -114,26 +119,32 @@ def document(store: Store, uuid: str) -> Document | None:
     return document_of([each for (each,) in others], *fields)
 
 
-def put_document(store: Store, document: Document) -> None:
-    """Write a document, new or not; when it was made, and by whom, stays."""
+def put_document(store: Store, document: Document, value: Any) -> None:
+    """Write a document, new or not; when it was made, and by whom, stays. `value` is its value, decoded."""
+    found = leaves_of("value", value)
     with store.together():
         ((number,),) = store.sql(
-            "insert into documents (uuid, name, owner, schema, created, updated, nul, value)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (uuid) do update set name = excluded.name,"
-            " schema = excluded.schema, updated = excluded.updated, nul = excluded.nul, value = excluded.value"
-            " returning number",
+            "insert into documents (uuid, name, owner, schema, created, updated, nul, whole, value)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (uuid) do update set name = excluded.name,"
+            " schema = excluded.schema, updated = excluded.updated, nul = excluded.nul, whole = excluded.whole,"
+            " value = excluded.value returning number",
             document.uuid, document.name, document.owner, document.schema, document.created, document.updated,
-            _has_nul(document.value), document.value.decode(),
+            _has_nul(document.value), found is not None, document.value.decode(),
         )  # fmt: skip
         store.sql("delete from associations where document = ?", number)
         for place, uuid in enumerate(document.associations):
             store.sql("insert into associations values (?, ?, ?)", number, place, uuid)
+        store.sql("delete from leaves where document = ?", number)
+        if found:
+            rows = [each for path, leaf in found for each in (number, path, leaf)]
+            store.sql(f"insert into leaves values {', '.join(['(?, ?, ?)'] * len(found))}", *rows)
 
 
 def drop_document(store: Store, uuid: str) -> None:
     """Remove a document."""
     with store.together():
-        store.sql("delete from associations where document = (select number from documents where uuid = ?)", uuid)
+        for table in ("associations", "leaves"):
+            store.sql(f"delete from {table} where document = (select number from documents where uuid = ?)", uuid)
         store.sql("delete from documents where uuid = ?", uuid)
 
 
