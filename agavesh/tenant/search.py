@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PAGE = 100
 PATIENCE = 2.0  # seconds that the regular expressions of one search may take, over all records
+FURTHEST = 2**31 - 1  # an `offset` beyond it is as good as this one
 LARGEST_PAGE = 250  # the platform caps `limit` without a word
 
 _OPERATORS = (
@@ -45,7 +46,7 @@ def limit_of(text: str | None) -> int:
 def offset_of(text: str | None) -> int:
     """How many items a query skips."""
     try:
-        return abs(int(text or 0))
+        return min(abs(int(text or 0)), FURTHEST)
     except ValueError:
         return 0
 

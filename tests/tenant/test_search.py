@@ -174,6 +174,7 @@ def test_several_keys_are_joined_and_pages_are_cut_from_what_they_leave():
     assert found(orderBy="nodes", order="asc") == "acb"
     assert found(orderBy="at.host", order="asc") == "acb"
     assert (search.limit_of("1000"), search.limit_of(None), search.limit_of("0")) == (250, 100, 0)
+    assert (search.offset_of("7"), search.offset_of("9" * 30), search.offset_of("9" * 5000)) == (7, 2**31 - 1, 0)
 
 
 def test_fields_are_chosen_at_most_two_levels_deep():
