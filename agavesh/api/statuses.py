@@ -23,10 +23,16 @@ SEVERAL: Final = {
 }  # fmt: skip
 GRANTS: Final = ("updatePermission", "updateRole", "updateMetadataPermission", "updateSchemaPermission")
 
+FAILS: Final = frozenset({  # 500, of requests that make no sense: so does the platform's public build
+    "files.importData", "files.importToDefaultSystem",  # nothing to import
+    "jobs.list", "jobs.search",  # a value of the wrong type
+    "jobs.listOutputs", "jobs.downloadOutput",  # no folder yet, or no longer
+})  # fmt: skip
+
 USUAL: Final = (400, 401, 403, 404, 429, 503)
 BEYOND: Final = {
     "files": (412, 416, 501, 502),  # a system that does not answer; a range; a download of a folder
-    "jobs": (416, 500, 502, 504),  # a search value of the wrong type is 500 there; a job that could not be stopped
+    "jobs": (416, 502, 504),  # a job that could not be stopped; a system that does not answer
     "apps": (501,),  # permissions of public apps
     "systems": (501,),  # roles of public systems
 }
@@ -48,4 +54,5 @@ def successes(operation: Operation) -> tuple[int, ...]:
 def refusals(operation: Operation) -> tuple[int, ...]:
     """The statuses of what was not."""
     large = (413,) if operation.method in ("POST", "PUT") else ()
-    return tuple(sorted({*USUAL, *large, *BEYOND.get(operation.service, ())}))
+    fails = (500,) if operation.key in FAILS else ()
+    return tuple(sorted({*USUAL, *large, *fails, *BEYOND.get(operation.service, ())}))

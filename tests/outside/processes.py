@@ -83,6 +83,11 @@ class Platform:
         answer = json.loads(self.ask("POST", "/token", urlencode(grant | {"scope": "PRODUCTION"}).encode()))
         self._headers = {"Authorization": f"Bearer {answer['access_token']}", "Content-Type": "application/json"}
 
+    @property
+    def authorization(self) -> str:
+        """The header that its requests are signed with."""
+        return self._headers["Authorization"]
+
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The body of an answer. Raises HTTPError."""
         request = urllib.request.Request(f"{self.url}{path}", body, self._headers, method=method)
