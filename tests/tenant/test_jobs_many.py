@@ -15,6 +15,7 @@ from agavesh.tenant.jobs import index
 from agavesh.tenant.store import Store
 from agavesh.tenant.words import date, new_uuid
 from tests.conftest import SAID
+from tests.tenant.test_full_disk import full, refused_once
 
 BEGIN = 1_700_000_000
 
@@ -142,6 +143,19 @@ async def test_records_of_a_program_without_an_index_are_found_too(tenant_root) 
                 await trio.sleep(0.01)
         wanted = [job["id"] for job in reversed(made) if job["owner"] == "alice" and job["_visible"]]
         assert [job["id"] for job in shown] == wanted
+
+
+async def test_a_full_disk_at_the_start_ends_nothing(tenant, monkeypatch, caplog) -> None:
+    monkeypatch.setattr("agavesh.tenant.store.PAUSE", 0.05)
+    store = tenant.state.store
+    made = fill(store, 200)
+    store.sql("delete from jobs")
+    async with trio.open_nursery() as nursery:
+        with full(store):
+            nursery.start_soon(tenant.state.jobs.resume)
+            await refused_once(caplog)
+            assert store.sql("select count(*) from jobs") == [(0,)]
+    assert store.sql("select count(*) from jobs") == [(len(made),)]
 
 
 @pytest.mark.soak

@@ -27,6 +27,7 @@ from agavesh.tenant.search import limit_of, offset_of, page, split_key
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.words import Pem, date
 
+NAMES = frozenset(index.COLUMNS)
 EVENT_NAMES = frozenset({"status", "created", "createdby", "description"})
 SUMMARY = ("id", "name", "owner", "executionSystem", "appId", "created", "status", "startTime", "endTime", "_links")
 LARGEST_EVENT = 5120  # characters of what a job tells in an event of its own
@@ -160,8 +161,8 @@ async def search_pairs(ctx: Context, *, pairs: str) -> Result:
 
 async def _search(ctx: Context, asked: Mapping[str, str]) -> Records:
     for attribute in asked:
-        if split_key(attribute)[0] not in index.COLUMNS:
-            raise Refusal(400, f"Invalid search attribute {attribute}. Known are {', '.join(sorted(index.COLUMNS))}")
+        if split_key(attribute)[0] not in NAMES:
+            raise Refusal(400, f"Invalid search attribute {attribute}. Known are {', '.join(sorted(NAMES))}")
     return await _page(ctx, asked)
 
 

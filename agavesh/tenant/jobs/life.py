@@ -77,7 +77,10 @@ class Jobs:
         self._start(job["id"])
 
     async def resume(self) -> None:
-        """Take up every job that is not at its end."""
+        """Take up every job that is not at its end, once the records can be read and written."""
+        await patiently(self._take_up)
+
+    async def _take_up(self) -> None:
         for left in incoming(self._tenant).iterdir():
             left.unlink()
         store = self._tenant.store
