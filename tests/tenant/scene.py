@@ -25,22 +25,35 @@ LONG = "n" * 255
 ROOT = "%2e%2e/" * 12
 # names below a folder: `..` and its disguises, odd bytes, long and deep ones, and what lies in the folder of traps
 SPELLINGS = [
-    "..", "../", "../..", "../../..", "../../../..", "x/../..", "x/../../..", "./..", ".//..", "...", "....//", "..;/", ". .",
-    "%2e%2e", "%2E%2e/", "%2e%2e%2f%2e%2e", "..%2f..%2f..", "..%2F..%2F..%2F..%2Foutside", "%252e%252e", "%252e%252e%252f",
-    "%25%32%65%25%32%65", "..%5c..", "..%5C..%5C..%5Coutside", "%5c..%5c..", "..%c0%af..", "%c0%ae%c0%ae", "%c0%ae%c0%ae%c0%af",
-    "%e0%80%ae%e0%80%ae", "%f0%80%80%ae", "%ef%bc%8e%ef%bc%8e", "%u002e%u002e", "%uff0e", "..%00", "%00", "a%00b", "..%00/..", "%2500",
-    "%ff", "%fe%ff", "%ed%a0%80", "caf%c3%a9", "caf%e9", "%e2%80%ae", "%0a", "a%0ab", "a%0d%0ab", "%09", "%1b%5b2J", "%7f", "~", "~root",
-    "$HOME", "%24%7bHOME%7d", "`id`", "*", "?", "%3f", "%23", "-rf", "--", "C%3a", "C:%5c..%5c..", "C:/../..", "c:..", "file:%2f%2f%2fetc",
-    "|id", "%26%26", "%20", "%20..", "..%20", ".%20.", "CON", ".", "./.", "", "/", "//", "///..", "//etc/passwd", "%2fetc%2fpasswd",
-    LONG, LONG + "n", "%c3%a9" * 127, "%c3%a9" * 128, "/".join([LONG] * 15), "/".join([LONG] * 20), DEEP, f"{DEEP}/f", f"{DEEP}/d/d",
-    "/".join(["d"] * 2000), f"{DEEP}/{DEEP}", "../" * 3000, "a/../" * 3000, ROOT, f"{ROOT}outside/secret", f"{ROOT}etc/passwd", f"{ROOT}tenant.json",
+    "..", "../", "../..", "../../..", "../../../..", "x/../..", "x/../../..", "./..", ".//..", "...", "....//", "..;/",
+    ". .",
+    "%2e%2e", "%2E%2e/", "%2e%2e%2f%2e%2e", "..%2f..%2f..", "..%2F..%2F..%2F..%2Foutside", "%252e%252e",
+    "%252e%252e%252f",
+    "%25%32%65%25%32%65", "..%5c..", "..%5C..%5C..%5Coutside", "%5c..%5c..", "..%c0%af..", "%c0%ae%c0%ae",
+    "%c0%ae%c0%ae%c0%af",
+    "%e0%80%ae%e0%80%ae", "%f0%80%80%ae", "%ef%bc%8e%ef%bc%8e", "%u002e%u002e", "%uff0e", "..%00", "%00", "a%00b",
+    "..%00/..", "%2500",
+    "%ff", "%fe%ff", "%ed%a0%80", "caf%c3%a9", "caf%e9", "%e2%80%ae", "%0a", "a%0ab", "a%0d%0ab", "%09", "%1b%5b2J",
+    "%7f", "~", "~root",
+    "$HOME", "%24%7bHOME%7d", "`id`", "*", "?", "%3f", "%23", "-rf", "--", "C%3a", "C:%5c..%5c..", "C:/../..", "c:..",
+    "file:%2f%2f%2fetc",
+    "|id", "%26%26", "%20", "%20..", "..%20", ".%20.", "CON", ".", "./.", "", "/", "//", "///..", "//etc/passwd",
+    "%2fetc%2fpasswd",
+    LONG, LONG + "n", "%c3%a9" * 127, "%c3%a9" * 128, "/".join([LONG] * 15), "/".join([LONG] * 20), DEEP, f"{DEEP}/f",
+    f"{DEEP}/d/d",
+    "/".join(["d"] * 2000), f"{DEEP}/{DEEP}", "../" * 3000, "a/../" * 3000, ROOT, f"{ROOT}outside/secret",
+    f"{ROOT}etc/passwd", f"{ROOT}tenant.json",
     ROOT + "secrets.json", "../" * 12 + "etc/passwd", "../" * 2 + "bob", "../" * 3 + "run.demo",
 ]  # fmt: skip
 TRAPS = [
-    "file-out", "folder-out", "folder-out/secret", "folder-out/new", "folder-out/new/er", "folder-out/..", "folder-out/../secret",
-    "relative-out", "relative-out/secret", "chain", "chain/secret", "chain/new", "chain-file", "up", "up/up", "top", "top/secret",
-    "top/new", "dangling", "dangling/new", "dangling-out", "dangling-out/new", "loop", "loop/x", "ping", "pong", "itself/itself/real",
-    "records", "key", "hard", "pipe", "pipe/x", "socket", "device", "in", "in/x", "real/x", "file/x", "file/..", "file/../..", "to-pipe",
+    "file-out", "folder-out", "folder-out/secret", "folder-out/new", "folder-out/new/er", "folder-out/..",
+    "folder-out/../secret",
+    "relative-out", "relative-out/secret", "chain", "chain/secret", "chain/new", "chain-file", "up", "up/up", "top",
+    "top/secret",
+    "top/new", "dangling", "dangling/new", "dangling-out", "dangling-out/new", "loop", "loop/x", "ping", "pong",
+    "itself/itself/real",
+    "records", "key", "hard", "pipe", "pipe/x", "socket", "device", "in", "in/x", "real/x", "file/x", "file/..",
+    "file/../..", "to-pipe",
     "proc", "proc/environ", "proc/root", "proc/cwd", "fd", "zero",
 ]  # fmt: skip
 
@@ -68,18 +81,22 @@ class Scene:
         home = self.tenant.path("data.demo", "/alice/h")
         if home.is_dir() and _laid(home) == self._laid:
             return
-        self._lay(home)
+        self.lay(home)
         self._laid = _laid(home)
 
-    def _lay(self, home: Path) -> None:
+    def lay(self, home: Path) -> None:
+        """Lay the traps in a folder."""
         _erase(home)
         home.mkdir(parents=True)
         outside = self.outside
         for name, target in {
-            "file-out": outside / "secret", "folder-out": outside / "folder", "chain": "folder-out", "chain-file": "chain/secret",
-            "relative-out": os.path.relpath(outside / "folder", home), "up": "..", "top": "../../../..", "dangling": "nowhere",
+            "file-out": outside / "secret", "folder-out": outside / "folder", "chain": "folder-out",
+            "chain-file": "chain/secret",
+            "relative-out": os.path.relpath(outside / "folder", home), "up": "..", "top": "../../../..",
+            "dangling": "nowhere",
             "dangling-out": outside / "made", "loop": "loop", "ping": "pong", "pong": "ping", "itself": ".",
-            "records": self.tenant.root / "tenant.db", "key": self.tenant.root / "secrets.json", "in": "real", "to-pipe": "pipe",
+            "records": self.tenant.root / "tenant.db", "key": self.tenant.root / "secrets.json", "in": "real",
+            "to-pipe": "pipe",
             "proc": "/proc/self", "fd": "/proc/self/fd", "zero": "/dev/zero",
         }.items():  # fmt: skip
             (home / name).symlink_to(target)
@@ -91,7 +108,7 @@ class Scene:
         with socket.socket(socket.AF_UNIX) as made, suppress(OSError):
             made.bind(f"/proc/self/fd/{_folder(home)}/socket")
         with suppress(OSError):  # where only the administrator of the machine makes devices
-            os.mknod(home / "device", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+            os.mknod(home / "device", stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
     def seen(self) -> list[tuple[str, int, int, bytes]]:
         """All that is outside, and of the tenant's own what no request of a user's changes."""
@@ -102,7 +119,7 @@ class Scene:
                 content = (
                     path.read_bytes()
                     if path.is_file()
-                    else b"".join(sorted(os.fsencode(each) for each in os.listdir(path)))
+                    else b"".join(sorted(os.fsencode(each.name) for each in path.iterdir()))
                 )
                 found.append((str(path), known.st_mode, known.st_mtime_ns, content))
         own = self.tenant.root / "secrets.json"

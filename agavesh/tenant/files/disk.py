@@ -121,7 +121,7 @@ class Disk:
         """Of `path` and the folders above it those that are not there, nearest first."""
         found, lacking = self.at(path), 0
         while found != self.root and not os.path.lexists(found):
-            found, lacking = os.path.dirname(found), lacking + 1
+            found, lacking = found.rpartition("/")[0], lacking + 1
         return ancestors(path)[:lacking]
 
     def make_folder(self, path: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shutil
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from agavesh.tenant.files.disk import normal, said
 from agavesh.tenant.files.fetching import fetch
 from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
-from agavesh.tenant.files.trees import dress, erase, graft, in_the_way, sync
+from agavesh.tenant.files.trees import dress, erase, fill, graft, in_the_way, sync
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Unwritable, patiently
 from agavesh.tenant.words import Pem, new_uuid
@@ -252,7 +251,8 @@ class Staging:
         if arrival.source.startswith("agave://"):
             place = self._tenant.files.uri(arrival.user, arrival.source)
             self._tenant.files.require(place, arrival.user, Pem.READ, "read")
-            await trio.to_thread.run_sync(shutil.copyfile, place.disk.at(place.path), part)
+            if await trio.to_thread.run_sync(fill, part, Path(place.disk.at(place.path))) is None:
+                raise Refusal(400, f"{place.path} is no plain file")  # pipes and devices may never come to an end
         else:
             await fetch(arrival.source, part)
         await trio.to_thread.run_sync(sync, part)

@@ -26,7 +26,7 @@ from agavesh.tenant.files.history import history
 from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.staging import import_name
-from agavesh.tenant.files.trees import erase
+from agavesh.tenant.files.trees import erase, fill
 from agavesh.tenant.notifications.life import links
 from agavesh.tenant.notifications.spec import wanted
 from agavesh.tenant.refusal import Refusal
@@ -197,7 +197,8 @@ async def _patched(target: Place, temporary: Path, header: str) -> None:
 
 def _lay_over(whole: Path, part: Path, at: int) -> None:
     base = part.with_suffix(".base")
-    shutil.copyfile(whole, base)
+    if fill(base, whole) is None:
+        raise Refusal(400, "Only a plain file can be changed in a part")
     with base.open("r+b") as out, part.open("rb") as new:
         out.seek(at)
         shutil.copyfileobj(new, out, 2**20)
