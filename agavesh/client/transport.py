@@ -254,7 +254,7 @@ class Transport:
             message = self._message(request, target, authorization)
             unsent = False
             response = await pool.handle_async_request(message)
-            reply = Reply(response, name)
+            reply = Reply(response, response.headers.get("x-request-id") or name)
             if reply.status >= 300:
                 await reply.read(TOLD)
             elif whole:
