@@ -125,6 +125,7 @@ async def test_what_ended_while_no_tenant_was_there_is_known_at_the_next_start(s
         assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 0)
         assert execution["cpu"] > 0
         assert await troupe.log(actor, running) == "once  first\n"
+        await troupe.ask("DELETE", f"/{actor}")  # what waits would outlive this test
 
 
 async def test_an_execution_whose_processes_died_with_the_machine_is_an_error(served):
@@ -144,6 +145,7 @@ async def test_an_execution_whose_processes_died_with_the_machine_is_an_error(se
         assert "interrupted" in await troupe.log(actor, running)
         await let_go(served, actor, waiting[0])
         assert (await troupe.ended(actor, waiting[0]))["status"] == "COMPLETE"
+        await troupe.ask("DELETE", f"/{actor}")
 
 
 async def test_workers_nonces_state_and_results_are_there_after_a_restart(tenant_root):
