@@ -146,7 +146,7 @@ def fill(place: Path, drawn: list[tuple[str, str, object, list[str]]]) -> None:
     store.close()
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.data())
 def test_with_and_without_sql_the_same_documents_are_found(place, data):
     drawn = data.draw(st.lists(DOCUMENT, min_size=1, max_size=6))
