@@ -66,9 +66,9 @@ class Gateway(Fault, frozen=True, tag="gateway"):
 
 
 class Html(Fault, frozen=True, tag="html"):
-    """A page as a proxy makes them, and nothing done."""
+    """A page as a proxy makes them, with any status, and nothing done."""
 
-    status: Status = 502
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 502
 
 
 class Cut(Fault, frozen=True, tag="cut"):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 
+from agavesh.api import control
 from agavesh.client import Agave, errors
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.pool import MOST
@@ -67,19 +68,18 @@ async def test_many_tasks_in_much_trouble(tenant: Any, accounts: Accounts, round
         faults = tenant.faults
         while True:
             where = dice.choice(["files.list", "files.download", "files.importData", "*"])
-            kind, details = dice.choice([
-                ("cut", {"after": dice.randrange(2000)}),
-                ("html", {"status": dice.choice([200, 302, 502, 504])}),
-                ("refuse", {"status": dice.choice([401, 403, 429, 500, 503]), "message": "no"}),
-                ("gateway", {"code": dice.choice([900904, 900901, 900800])}),
-                ("malform", {}),
-                ("stall", {"after": 100}),
-                ("slow", {"seconds": 0.02}),
+            fault = dice.choice([
+                control.Cut(operation=where, times=3, after=dice.randrange(2000)),
+                control.Html(operation=where, times=3, status=dice.choice([200, 302, 502, 504])),
+                control.Refuse(operation=where, times=3, status=dice.choice([401, 403, 429, 500, 503]), message="no"),
+                control.Gateway(operation=where, times=3, code=dice.choice([900904, 900901, 900800])),
+                control.Malform(operation=where, times=3),
+                control.Stall(operation=where, times=3, after=100),
+                control.Slow(operation=where, times=3, seconds=0.02),
             ])  # fmt: skip
-            if kind == "malform" and where in ("files.download", "*"):
+            if isinstance(fault, control.Malform) and where in ("files.download", "*"):
                 continue  # other bytes of the same number: nobody can tell
-            fault = faults.asked(kind, where, times=3, **details)
-            with fault:
+            with faults.asked(fault):
                 if dice.random() < 0.2:
                     faults.expire_tokens()
                 await trio.sleep(0.02)
