@@ -15,7 +15,7 @@ EXAMPLES = [(command, example) for command in all_commands().commands() for exam
 # what cannot be shown without a platform elsewhere, a mount, or a tenant of one's own; tests of their own run them
 WITHOUT = {
     "login", "logout", "mount", "umount", "tenant", "tenant serve", "tenant start", "tenant stop",
-    "tenant fault", "tenant fault add", "tenant fault clear", "tenant user add",
+    "tenant fault", "tenant fault add", "tenant fault clear", "tenant user add", "tenant user list",
     "tenant user password", "tenant user remove",
 }  # fmt: skip
 

@@ -178,7 +178,7 @@ async def user_add(
     here.console.note(f"agavesh: added {name}" + (", an administrator" if admin else ""))
 
 
-@command("tenant user list", examples=["tenant user list"])
+@command("tenant user list")
 async def user_list(here: Session, *, root: Root = "") -> None:
     """List the users of your tenant."""
     from agavesh.shell.render import Column, field, show_list
