@@ -12,7 +12,7 @@ from agavesh.api.operation import Operation
 CREATED: Final = frozenset({
     "apps.update", "clients.create", "clients.addSubscriptionForClient", "jobs.submit", "meta.addMetadata",
     "meta.addSchema", "monitors.add", "monitors.runCheck", "notifications.add", "postits.create", "profiles.create",
-    "systems.add", "systems.update", "systems.updateCredentials",
+    "systems.add", "systems.updateCredentials",
     "systems.updateCredentialsForInternalUser", "systems.updateCredentialsForInternalUserByType",
 })  # fmt: skip
 ACCEPTED: Final = frozenset({"files.importData", "files.importToDefaultSystem"})  # the file is put in place later
@@ -21,7 +21,10 @@ SEVERAL: Final = {
     "files.manage": (200, 201), "files.manageOnDefaultSystem": (200, 201), "jobs.manage": (200, 202),
     "apps.manage": (200, 202),
 }  # fmt: skip
-GRANTS: Final = ("updatePermission", "updateRole", "updateMetadataPermission", "updateSchemaPermission")
+GRANTS: Final = (
+    "updatePermission", "updateApplicationPermission", "updateRole", "updateMetadataPermission",
+    "updateSchemaPermission",
+)  # fmt: skip
 
 FAILS: Final = frozenset({  # 500, of requests that make no sense: so does the platform's public build
     "files.importData", "files.importToDefaultSystem",  # nothing to import
@@ -32,7 +35,7 @@ FAILS: Final = frozenset({  # 500, of requests that make no sense: so does the p
 USUAL: Final = (400, 401, 403, 404, 429, 503)
 BEYOND: Final = {
     "files": (412, 416, 501, 502),  # a system that does not answer; a range; a download of a folder
-    "jobs": (416, 502, 504),  # a job that could not be stopped; a system that does not answer
+    "jobs": (416, 501, 502, 504),  # a folder; a job that could not be stopped; a system that does not answer
     "apps": (501,),  # permissions of public apps
     "systems": (501,),  # roles of public systems
 }
@@ -46,7 +49,7 @@ def successes(operation: Operation) -> tuple[int, ...]:
         return (201,)
     if operation.key in ACCEPTED:
         return (202,)
-    if operation.name.startswith(GRANTS):
+    if operation.name.startswith(GRANTS) and operation.service != "actors":
         return (200, 201)
     return SEVERAL.get(operation.key, (200,))
 
