@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,7 @@ async def serve(
     confinement: Confinement | None = None,
     keys: Path | None = None,
     idle: float | None = None,  # seconds
+    ready: Callable[[str], object] = lambda url: None,  # told where it listens, once it does
 ) -> None:
     """Serve `root` until SIGTERM or SIGINT, or until nobody asked for `idle` seconds and no job runs.
 
@@ -145,6 +146,7 @@ async def serve(
         ) as tenant:
             tenant.people.announce = lambda: write_private(state_file, msgspec.json.encode(_state(tenant, tls)))
             tenant.people.announce()
+            ready(tenant.url)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_signalled, signals, nursery.cancel_scope)

@@ -204,6 +204,14 @@ async def test_it_ends_itself_when_idle(serve):
         assert await program.process.wait() == 0
 
 
+async def test_it_says_where_it_serves_and_no_secret(serve):
+    program = await serve()
+    with trio.fail_after(15):
+        said = (await program.process.stderr.receive_some()).decode()
+    assert said.startswith(f"agavesh: serving {program.root} at {program.state['url']}; ")
+    assert program.state["users"][0]["password"] not in said
+
+
 async def test_an_address_for_others_comes_with_a_warning(serve):
     program = await serve("--host", "0.0.0.0")
     warning = (await program.process.stderr.receive_some()).decode()

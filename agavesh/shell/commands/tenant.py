@@ -74,6 +74,9 @@ def serve(
                 access_log=access_log and str(_log(access_log)),
                 confinement=Confinement.here(folder, shared, wanted=not unconfined),
                 keys=Path(keys).expanduser().absolute() if keys else None,
+                ready=lambda url: here.console.note(
+                    f"agavesh: serving {folder} at {url}; users and passwords are in {folder}/tenant.json"
+                ),
             )
         )  # fmt: skip
     except server.AlreadyServed as problem:

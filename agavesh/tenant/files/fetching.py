@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import trio
 
 from agavesh.tenant.refusal import Refusal
 
 BLOCK = 1 << 20  # bytes
-PATIENCE = httpx.Timeout(30, read=60)  # seconds for a connection, and without a byte
+CONNECTING, SILENCE = 30.0, 60.0  # seconds for a connection, and without a byte
 
 
 async def fetch(url: str, file: Path) -> int:
@@ -19,11 +19,15 @@ async def fetch(url: str, file: Path) -> int:
 
     Until it returns the file may hold a part.
     """
+    await trio.to_thread.run_sync(importlib.import_module, "httpx")  # a tenth of a second that a start need not spend
+    import httpx
+
     total = 0
+    patience = httpx.Timeout(CONNECTING, read=SILENCE)
     by_proxy = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
     try:
         async with (
-            httpx.AsyncClient(timeout=PATIENCE, follow_redirects=True, trust_env=by_proxy) as client,
+            httpx.AsyncClient(timeout=patience, follow_redirects=True, trust_env=by_proxy) as client,
             client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer,
         ):
             if answer.status_code != 200:

@@ -11,7 +11,6 @@ import trio
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from agavesh.api import openapi
 from agavesh.tenant import envelope
 from agavesh.tenant.context import Answer, Context, Result, route
 from agavesh.tenant.refusal import Refusal
@@ -34,6 +33,8 @@ async def described(ctx: Context) -> ASGIApp:
 
 @functools.cache
 def _description(url: str) -> bytes:
+    from agavesh.api import openapi  # few ask
+
     return msgspec.json.encode(openapi.document(url))
 
 

@@ -13,19 +13,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import httpx
 import msgspec
 import trio
 
 from agavesh.tenant.jobs.index import FINAL
-from agavesh.tenant.notifications import mail, post
+from agavesh.tenant.notifications import mail
 from agavesh.tenant.notifications.macros import about_whom, expanded, values
 from agavesh.tenant.notifications.policy import wait
-from agavesh.tenant.notifications.post import Outcome
+from agavesh.tenant.notifications.post import Hooks, Outcome
 from agavesh.tenant.notifications.resources import NOTIFICATION, find, type_of
 from agavesh.tenant.notifications.schedule import Schedule
 from agavesh.tenant.notifications.spec import STATUSES, mail_address, web_host
@@ -218,11 +218,11 @@ class Notifications:
         for subscription, due in self.kept.due():
             if (record := self.kept.get(subscription)) is not None:
                 self._expect(record, due)
-        async with await trio.to_thread.run_sync(post.client) as http, trio.open_nursery() as nursery:
+        async with aclosing(Hooks()) as hooks, trio.open_nursery() as nursery:
             while True:
                 self._wake = wake = trio.Event()
                 while (following := self._schedule.take(time.time())) is not None:
-                    nursery.start_soon(self._turn, following, http)
+                    nursery.start_soon(self._turn, following, hooks)
                 left = max(self._schedule.next() - time.time(), 0)
                 self._keep_awake(left)
                 with trio.move_on_after(min(left, LOOK)):
@@ -238,13 +238,13 @@ class Notifications:
         else:
             self._tenant.awake.add("notifications")
 
-    async def _turn(self, subscription: str, http: httpx.AsyncClient) -> None:
+    async def _turn(self, subscription: str, hooks: Hooks) -> None:
         """One attempt of the first delivery that waits for a subscription."""
         again: float | None = None
         try:
             with trio.CancelScope() as scope:
                 self._under_way[subscription] = scope
-                await self._attempt(subscription, http)
+                await self._attempt(subscription, hooks)
             record, following = self.kept.get(subscription), self.kept.first(subscription)
             if record is not None and following is not None and record["status"] != "INACTIVE":
                 again = following.due
@@ -256,13 +256,13 @@ class Notifications:
             self._schedule.done(subscription, again)
             self._wake.set()
 
-    async def _attempt(self, subscription: str, http: httpx.AsyncClient) -> None:
+    async def _attempt(self, subscription: str, hooks: Hooks) -> None:
         record, delivery = self.kept.get(subscription), self.kept.first(subscription)
         if record is None or delivery is None or record["status"] == "INACTIVE":
             return
         began = time.time()
         try:
-            outcome = await self._sent(record, delivery, http)
+            outcome = await self._sent(record, delivery, hooks)
         except Exception:  # the edge: one delivery in trouble is a failed one, and given up in the end
             log.exception("notification %s, delivery %s", subscription, delivery.id)
             outcome = Outcome(None, "The tenant failed to send it; its log says why")
@@ -272,7 +272,7 @@ class Notifications:
 
         await patiently(noted)
 
-    async def _sent(self, record: Record, delivery: Delivery, http: httpx.AsyncClient) -> Outcome:
+    async def _sent(self, record: Record, delivery: Delivery, hooks: Hooks) -> Outcome:
         """Bring a delivery to where the subscription wants it."""
         message = delivery.message
         if address := mail_address(record["url"]):
@@ -286,7 +286,7 @@ class Notifications:
                 return Outcome(None, f"The message could not be written: {problem.strerror}")
             return Outcome(200, "")
         url = self._address(record, message)
-        return await post.post(http, url, _body(url, message), delivery=delivery.id, subscription=record["id"])
+        return await hooks.post(url, _body(url, message), delivery=delivery.id, subscription=record["id"])
 
     def _address(self, record: Record, message: Message) -> str:
         """The URL of a subscription, with what its macros stand for in a message."""

@@ -1,28 +1,29 @@
 """HTTP POST to a hook: one client for all of them, which keeps nothing from one to the next.
 
 Certificates are checked, redirects are not followed (a login in the URL, or what was told, would go where nobody sent
-it), cookies are not kept, and every wait has its end.
+it), cookies are not kept, and every wait has its end. The client is made for the first hook: a tenant that tells nobody
+starts without it, and without httpx.
 """
 
 from __future__ import annotations
 
-import ssl
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
 
-import httpx
 import trio
 
 from agavesh import __version__
 from agavesh.tenant.notifications.schedule import WIDTH
 
-PATIENCE = httpx.Timeout(10, connect=20)  # seconds of silence, and for a connection, as on the platform
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+SILENCE, CONNECTING = 10.0, 20.0  # seconds without a byte, and for a connection, as on the platform
 LONGEST = 60.0  # seconds for an answer that drips
 ENOUGH = 2048  # bytes of an answer that are kept of a failure
-
-Client = AbstractAsyncContextManager[httpx.AsyncClient]
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,41 @@ class Outcome:
         return self.code is not None and 200 <= self.code < 300
 
 
+class Hooks:
+    """The client of all hooks. This machine is reached without a proxy."""
+
+    def __init__(self) -> None:
+        self._client: httpx.AsyncClient | None = None
+        self._making = trio.Lock()
+
+    async def post(self, url: str, body: bytes, *, delivery: str, subscription: str) -> Outcome:
+        """Tell a hook. It never raises for what the other side does."""
+        async with self._making:
+            if self._client is None:
+                self._client = await trio.to_thread.run_sync(_client)
+        return await _post(self._client, url, body, delivery=delivery, subscription=subscription)
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+
 @cache
 def _trust() -> ssl.SSLContext:
+    import httpx
+
     return httpx.create_ssl_context()  # reads hundreds of certificates
 
 
-def client() -> Client:
-    """The client of all hooks. This machine is reached without a proxy. It takes a while: call it in a thread."""
+def _client() -> httpx.AsyncClient:
+    """It takes a while: call it in a thread."""
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+    import httpx
+
     return httpx.AsyncClient(
         verify=_trust(),
-        timeout=PATIENCE,
+        timeout=httpx.Timeout(SILENCE, connect=CONNECTING),
         follow_redirects=False,
         headers={"User-Agent": f"Agave-Hookbot/{__version__}"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -55,8 +81,9 @@ def client() -> Client:
     )
 
 
-async def post(http: httpx.AsyncClient, url: str, body: bytes, *, delivery: str, subscription: str) -> Outcome:
-    """Tell a hook. It never raises for what the other side does."""
+async def _post(http: httpx.AsyncClient, url: str, body: bytes, *, delivery: str, subscription: str) -> Outcome:
+    import httpx
+
     headers = {
         "Content-Type": "application/json", "X-Agave-Delivery": delivery, "X-Agave-Notification": subscription,
     }  # fmt: skip
