@@ -48,7 +48,7 @@ def said(tenant: dict[str, Any], folder: Path, *command: str | Path) -> str:
     return UUID.sub("UUID", done.stdout)
 
 
-@pytest.mark.parametrize("name", ["files", "job", "metadata"])
+@pytest.mark.parametrize("name", ["files", "job", "metadata", "beyond"])
 def test_a_script_of_agavepy_says_the_same_with_ours(
     name: str, tenant: dict[str, Any], agavepy_python: Path, tmp_path: Path
 ) -> None:
