@@ -151,6 +151,7 @@ def _remember(root: Path) -> None:
                 documents.Document(
                     new_uuid("012"), f"name-{number % 5000}", "alice", None, now, now, json.dumps(value).encode(), []
                 ),
+                value,
             )
     store.close()
 
