@@ -23,12 +23,18 @@ deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline")  # 
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """All searches in here together take no longer, but for the one that is under way then."""
+    """All searches in here together, and whatever else looks at the clock, take no longer."""
     token = deadline.set(time.monotonic() + seconds)
     try:
         yield
     finally:
         deadline.reset(token)
+
+
+def timely(what: str) -> None:
+    """Raises TooSlow if the time for what is under way is over."""
+    if time.monotonic() > deadline.get(float("inf")):
+        raise TooSlow(f"{what} takes too long")
 
 
 class BadPattern(ValueError):
@@ -66,8 +72,7 @@ class Pattern:
 
     def search(self, text: str) -> bool:
         """Whether it is found anywhere in a text. Raises TooSlow."""
-        if time.monotonic() > deadline.get(float("inf")):
-            raise TooSlow("the search takes too long")
+        timely("the search")
         if self._compiled.programsize * len(text) > WORK:
             raise TooSlow(
                 f"the regular expression {self.text[:80]} takes too long with a text of {len(text)} characters"

@@ -278,6 +278,28 @@ async def test_a_query_that_takes_too_long_is_refused(tenant):
         assert (refused.status_code, "takes too long" in refused.json()["message"]) == (400, True)
 
 
+async def test_one_large_document_is_not_judged_without_end(tenant):
+    library = tenant.state.library
+    library.longest = 0.2
+    async with tenant.http() as alice:
+        await put(alice, value=[300] * 200_000)
+        for q in (
+            {"value": {"$elemMatch": {"$nin": [0.5, 1.5, 2.5], "$gte": 1, "$ne": 300}}},
+            {"value": {"$not": {"$in": [n + 0.5 for n in range(1000)]}}},
+        ):
+            refused = await alice.get(DATA, params={"q": json.dumps(q)})
+            assert (refused.status_code, "takes too long" in refused.text) == (400, True), refused.text
+        assert library.busy == 0
+
+
+async def test_no_array_has_a_size_beyond_all_numbers(tenant):
+    async with tenant.http() as alice:
+        await put(alice, value=[1])
+        for size in (2**70, 1e300):
+            assert await names(alice, {"value": {"$size": size}}) == []
+            assert await names(alice, {"value": {"$not": {"$size": size}}}) == ["plant"]
+
+
 @pytest.mark.parametrize("pattern", ["^(?:a|aa)+$", "(a*)*(b*)*c$", "(.*)(.*)(.*)(.*)x", "(?i)(?:A?){300}a{300}Z"])
 async def test_no_regular_expression_takes_for_ever(tenant, pattern):
     async with tenant.http() as alice:

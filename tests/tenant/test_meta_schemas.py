@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from agavesh.tenant.meta import conformity
+from agavesh.tenant.patterns import TooSlow
 
 DATA, SCHEMAS = "/meta/v2/data", "/meta/v2/schemas"
 PLANT = {
@@ -218,6 +219,45 @@ async def test_no_expression_in_a_schema_takes_for_ever(tenant):
             schema = (await schema_of(alice, rules))["uuid"]
             with trio.fail_after(60):
                 assert (await keep(alice, value, schema)).status_code == status
+
+
+async def test_a_schema_refers_to_those_that_its_owner_may_read(tenant):
+    async with tenant.http() as alice, tenant.http("bob") as bob:
+        secret = (await schema_of(bob, {"enum": ["of bob's"]}))["uuid"]
+        schema = (await schema_of(alice, {"$ref": f"{tenant.url}{SCHEMAS}/{secret}"}))["uuid"]
+        refused = await keep(alice, "x", schema)
+        assert ("which is not there" in refused.text, "of bob's" in refused.text) == (True, False)
+        await bob.post(f"{SCHEMAS}/{secret}/pems", json={"username": "alice", "permission": "READ"})
+        assert (await keep(alice, "of bob's", schema)).status_code == 201
+
+
+async def test_two_schemas_together_are_held_to_what_one_is(tenant):
+    async with tenant.http() as alice:
+        names = (await schema_of(alice, {"$schema": LATEST, "patternProperties": {"^(?:a|aa)+$": {}}}))["uuid"]
+        rules = {"$schema": LATEST, "$ref": f"{tenant.url}{SCHEMAS}/{names}", "unevaluatedProperties": False}
+        schema = (await schema_of(alice, rules))["uuid"]
+        refused = await keep(alice, {"a" * 16 + "b": 1}, schema)
+        assert (refused.status_code, "cannot be followed here" in refused.text) == (400, True)
+
+
+@pytest.mark.parametrize(("same", "different"), [
+    ([{"a": [1]}, {"a": [1.0]}], [{"a": [1]}, {"a": [True]}]), ([0, [], 0], [0, False, "0", [], {}, None, [0]]),
+    ([{"a": 1, "b": 2}, {"b": 2, "a": 1}], [{"a": 1, "b": 2}, {"a": 2, "b": 1}]),
+])  # fmt: skip
+def test_items_are_different_as_json_has_it(same, different):
+    conformity.check(different, {"uniqueItems": True}, {})
+    with pytest.raises(conformity.Unlike, match="non-unique"):
+        conformity.check(same, {"uniqueItems": True}, {})
+
+
+def test_large_values_are_followed_in_bounded_time(monkeypatch):
+    """Each of these took minutes or more, and nothing could stop it."""
+    monkeypatch.setattr(conformity, "LONGEST", 60)
+    conformity.check([{"a": number} for number in range(100_000)], {"uniqueItems": True}, {})
+    many = {"$schema": LATEST, "contains": {"type": "integer"}, "unevaluatedItems": False}
+    conformity.check([1] * conformity.MOST_UNEVALUATED, many, {})
+    with pytest.raises(TooSlow):
+        conformity.check([1] * 1_000_000, many, {})
 
 
 async def test_a_schema_that_is_used_may_be_removed_and_its_documents_stay(tenant):

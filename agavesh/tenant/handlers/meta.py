@@ -265,7 +265,7 @@ async def _check(ctx: Context, value: Any, uuid: str | None, *, gone: bool = Fal
     if not gone and not _schema_grants(ctx, schema).may(Pem.READ):
         raise Refusal(403, "User does not have permission to read the metadata schema")
     rules = msgspec.json.decode(schema.value)
-    others = requests.referred(ctx, rules)
+    others = requests.referred(ctx, schema)
     try:
         await trio.to_thread.run_sync(conformity.check, value, rules, others)
     except (conformity.Unlike, conformity.NoSchema, TooSlow) as problem:

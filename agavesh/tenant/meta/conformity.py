@@ -2,20 +2,21 @@
 
 The draft is the one that `$schema` names; without it draft 4, which is the platform's. References lead within the
 schema or to other schemas of this tenant, never to the network. Schemas come from outside, and one can ask for endless
-work: every keyword looks at the clock, and expressions are searched as in `patterns`. Call it in a thread.
+work: every keyword looks at the clock, expressions are searched as in `patterns`, and what the library does in a time
+that grows with the square of a value's size is done otherwise. Call it in a thread.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, cast
 
-from agavesh.tenant.patterns import BadPattern, Pattern, TooSlow, deadline, within
+from agavesh.tenant.patterns import BadPattern, Pattern, TooSlow, timely, within
 
 LONGEST = 10.0  # seconds for one value, or one schema
+MOST_UNEVALUATED = 2000  # items or properties that `unevaluated…` looks at: it compares each with each
 SHOWN = 200  # characters of the library's message; it repeats the value
 _DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 
@@ -58,6 +59,7 @@ def check(value: Any, schema: Any, others: Mapping[str, Any]) -> None:
     registry: Any = Registry
 
     with _bounded():
+        _check_patterns([schema, *others.values()])  # each alone may be fit, and together they are not
         try:
             problem = best_match(_validator(schema)(schema, registry=registry(retrieve=retrieve)).iter_errors(value))
         except Unresolvable as missing:
@@ -103,6 +105,7 @@ def _drafts() -> dict[str, Any]:
         validators.Draft7Validator, validators.Draft201909Validator, validators.Draft202012Validator,
     ):  # fmt: skip
         own: dict[str, Any] = {name: _OWN.get(name, keyword) for name, keyword in each.VALIDATORS.items()}
+        own |= {name: _of_few(own[name]) for name in ("unevaluatedItems", "unevaluatedProperties") if name in own}
         bounded = {name: _clocked(keyword) for name, keyword in own.items()}
         url = each.META_SCHEMA.get("$id") or each.META_SCHEMA["id"]
         extend: Any = validators.extend
@@ -124,8 +127,7 @@ def _meta(validator: Any) -> Any:
 
 def _clocked(keyword: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     def clocked(validator: Any, asked: Any, value: Any, schema: Any) -> Iterator[Any]:
-        if time.monotonic() > deadline.get():
-            raise TooSlow("following the schema takes too long")
+        timely("following the schema")
         yield from keyword(validator, asked, value, schema) or ()
 
     return clocked
@@ -169,12 +171,45 @@ def _no_others(validator: Any, asked: Any, value: Any, schema: Any) -> Iterator[
         yield ValidationError(f"Additional properties are not allowed ({names} unexpected)")
 
 
-_OWN = {"pattern": _follows, "patternProperties": _properties_that_match, "additionalProperties": _no_others}
+# keywords that compare each with each --------------------------------------------------------------------------------
+
+
+def _all_different(validator: Any, asked: Any, value: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema.exceptions import ValidationError
+
+    if asked and validator.is_type(value, "array") and len(set(map(_key, value))) < len(value):
+        yield ValidationError(f"{value!r} has non-unique elements")
+
+
+def _key(value: Any) -> Hashable:
+    """Equal for values that JSON Schema takes for equal: 1 is 1.0, and not true."""
+    if isinstance(value, bool):
+        return bool, value
+    if isinstance(value, dict):
+        return dict, frozenset((name, _key(each)) for name, each in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_key, value))
+    return cast(Hashable, value)
+
+
+def _of_few(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    def of_few(validator: Any, asked: Any, value: Any, schema: Any) -> Any:
+        if isinstance(value, dict | list) and len(value) > MOST_UNEVALUATED:
+            raise TooSlow(f"looking for what was not evaluated among {len(value)} takes too long")
+        return keyword(validator, asked, value, schema)
+
+    return of_few
+
+
+_OWN = {
+    "pattern": _follows, "patternProperties": _properties_that_match, "additionalProperties": _no_others,
+    "uniqueItems": _all_different,
+}  # fmt: skip
 
 
 def _check_patterns(schema: Any) -> None:
-    """The expressions of a schema must be some; beside `unevaluatedProperties`, which the library looks after itself
-    and with an engine that cannot be stopped, there may be none."""
+    """The expressions of schemas that are followed together must be some; beside `unevaluatedProperties`, which the
+    library looks after itself and with an engine that cannot be stopped, there may be none."""
     level, patterns, unevaluated = [schema], False, False
     while level:
         inner: list[Any] = []

@@ -2,7 +2,8 @@
 
 montydb walks documents and compares values as MongoDB does, arrays and kinds of values included. It is the gate to that
 library: what of its engine is not as MongoDB answers is mended here, and nothing else imports it. Slow in comparison to
-SQLite (tens of microseconds a document), so that `narrow` leaves it few documents to judge.
+SQLite (tens of microseconds a document), so that `narrow` leaves it few documents to judge. One large document can be
+work without end for one query, so every condition looks at the clock.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from agavesh.tenant.meta.query import Spec
-from agavesh.tenant.patterns import Pattern
+from agavesh.tenant.patterns import Pattern, timely
 
 Document = dict[str, Any]
 Condition = Callable[[Any], Any]  # of montydb's walker, which stands at a field
 
 
 class Judge:
-    """A query, ready to be asked about one document after the other."""
+    """A query, ready to be asked about one document after the other. What takes longer than `within` is TooSlow."""
 
     def __init__(self, spec: Spec) -> None:
         self._filter = _engine()(spec)
@@ -49,14 +50,17 @@ def _engine() -> Any:
         def subparser(self, path: str, sub_spec: Spec) -> Any:
             box = queries.LogicBox(path)
             for name, value in sub_spec.items():
-                box.append(self.field_ops[name](value))
+                box.append(self._condition(name, value))
             return box
+
+        def _condition(self, operator: str, asked: Any) -> Condition:
+            return _clocked(self.field_ops[operator](asked))
 
         def _parse_not(self, sub_spec: Spec) -> Any:
             return self.subparser("$not", sub_spec)
 
         def _all(self, specs: list[Spec]) -> Condition:
-            boxes = [[self.field_ops[name](value) for name, value in spec.items()] for spec in specs]
+            boxes = [[self._condition(*each) for each in spec.items()] for spec in specs]
             # of nothing at all no field holds all
             return lambda walker: bool(boxes) and all(holds(walker) for box in boxes for holds in box)
 
@@ -79,7 +83,7 @@ def _engine() -> Any:
             return holds
 
     def _any_equal(values: list[Any]) -> Condition:
-        equal = [queries.parse_eq(value) for value in values]
+        equal = [_clocked(queries.parse_eq(value)) for value in values]
         return lambda walker: any(holds(walker) for holds in equal)
 
     def _none_equal(values: list[Any]) -> Condition:
@@ -87,6 +91,14 @@ def _engine() -> Any:
         return lambda walker: not any_equal(walker)
 
     return Filter
+
+
+def _clocked(condition: Condition) -> Condition:
+    def holds(walker: Any) -> Any:
+        timely("the query")
+        return condition(walker)
+
+    return holds
 
 
 def _object(element: Any) -> Document | None:

@@ -107,6 +107,8 @@ def _told(json: str, path: list[str], operator: str, asked: Any, depth: int) -> 
     match operator:
         case "$all":
             return _every(_inside(json, path, spec, depth) for spec in asked) if asked else NOTHING
+        case "$size" if asked > SAFE:
+            return NOTHING  # nor does SQLite take such a number
         case "$size":
             return _at(json, path, NOTHING, Sql(f"json_array_length({json}, {place}) = ?", (asked,)))
         case "$elemMatch":

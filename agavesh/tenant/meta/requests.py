@@ -11,11 +11,13 @@ import msgspec
 from agavesh.tenant.context import Context, Record
 from agavesh.tenant.meta import documents
 from agavesh.tenant.meta.associations import METADATA, SCHEMA, thing
-from agavesh.tenant.meta.pems import wanted
+from agavesh.tenant.meta.documents import Schema
+from agavesh.tenant.meta.pems import TOLD, MetaGrants, wanted
 from agavesh.tenant.meta.search import Order
 from agavesh.tenant.notifications import spec
 from agavesh.tenant.notifications.resources import type_of
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.words import Pem
 
 NO_NAME = "No name attribute specified. Please provide a valid name for this metadata item."
 _NO_VALUE = "No value attribute specified. Please provide a valid value for this metadata item."
@@ -114,22 +116,30 @@ def order(query: Mapping[str, str], known: Mapping[str, Any]) -> Order:
 _SCHEMA_URL = re.compile(r"(.*/meta/v2/schemas/([^/?#]+))/?(?:#.*)?")
 
 
-def referred(ctx: Context, schema: Any) -> dict[str, Any]:
-    """The schemas of this tenant that a schema refers to, and those that these do, by the URL that it uses."""
+def referred(ctx: Context, schema: Schema) -> dict[str, Any]:
+    """The schemas of this tenant that a schema refers to, and those that these do, by the URL that it uses.
+
+    Each must be one that the owner of the schema which names it may read: others are not there.
+    """
     found: dict[str, Any] = {}
-    level = [schema]
+    level = [(schema.owner, msgspec.json.decode(schema.value))]
     while level:
-        inner: list[Any] = []
-        for each in level:
+        inner: list[tuple[str, Any]] = []
+        for owner, each in level:
             if isinstance(each, dict):
-                inner += each.values()
+                inner += ((owner, value) for value in each.values())
                 match = _SCHEMA_URL.fullmatch(each["$ref"]) if isinstance(each.get("$ref"), str) else None
                 if not match or match[1] in found or len(found) == MOST_REFERRED:
                     continue
-                if (other := documents.schema(ctx.store, match[2])) is not None:
+                other = documents.schema(ctx.store, match[2])
+                if other is not None and _lets(ctx, other, owner):
                     found[match[1]] = msgspec.json.decode(other.value)
-                    inner.append(found[match[1]])
+                    inner.append((other.owner, found[match[1]]))
             elif isinstance(each, list):
-                inner += each
+                inner += ((owner, value) for value in each)
         level = inner
     return found
+
+
+def _lets(ctx: Context, schema: Schema, username: str) -> bool:
+    return MetaGrants(ctx, schema.uuid, "", schema.owner, TOLD).lets(username, Pem.READ)
