@@ -114,6 +114,7 @@ class Tenant:
         if (disk := self._disks.get((system_id, top))) is None:
             whole = Disk(self.root / "systems" / system_id)
             disk = Disk(Path(whole.at("/" + top)))
+            disk.make_folder("/")
             self._disks[system_id, top] = disk
         return disk
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from agavesh.tenant.files.disk import said
-from agavesh.tenant.files.trees import copy_tree
+from agavesh.tenant.files.trees import copy_tree, erase
 from agavesh.tenant.refusal import Refusal
 
 
@@ -29,7 +29,7 @@ async def unpack(
 
 def _unpack(bundle: Path, work: Path, staging: Path, checksum: str | None) -> list[str]:
     if not bundle.is_dir():
-        return _unzip(bundle, work, checksum)
+        return _unzip(bundle, work, staging, checksum)
     names = files_below(bundle)
     copy_tree(bundle, work, staging, within=bundle, faithful=True)
     return names
@@ -43,16 +43,22 @@ def files_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _unzip(bundle: Path, work: Path, checksum: str | None) -> list[str]:
+def _unzip(bundle: Path, work: Path, staging: Path, checksum: str | None) -> list[str]:
     if checksum is not None and checksum_of(bundle) != checksum:
         raise Refusal(400, f"The app's bundle {bundle.name} is not what was published: its checksum differs")
-    with zipfile.ZipFile(bundle) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-        for entry in entries:
-            trio.from_thread.check_cancelled()
-            place = Path(archive.extract(entry, work))  # cuts what would lead out of the folder
-            place.chmod((entry.external_attr >> 16) & 0o777 or 0o644)
-        return [entry.filename for entry in entries]
+    unpacked = staging / secrets.token_hex(8)
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            for entry in entries:
+                trio.from_thread.check_cancelled()
+                place = Path(archive.extract(entry, unpacked))  # cuts what would lead out of the folder
+                place.chmod((entry.external_attr >> 16) & 0o777 or 0o644)
+        if entries:
+            copy_tree(unpacked, work, staging, within=unpacked, faithful=True)  # in `work` a job may have put links
+    finally:
+        erase(unpacked)
+    return [entry.filename for entry in entries]
 
 
 def checksum_of(bundle: Path) -> str:

@@ -10,7 +10,7 @@ from agavesh.tenant.apps.spec import EXECUTION_TYPES, application, check_queue
 from agavesh.tenant.context import Context, Record
 from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs import index
-from agavesh.tenant.jobs.places import place_on
+from agavesh.tenant.jobs.places import bundle_place
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date, new_uuid
 
@@ -46,7 +46,7 @@ def runnable(ctx: Context, app_id: str) -> tuple[Record, Record]:
     system = _execution_system(ctx, app["executionSystem"], "executionSystem")
     if not ctx.tenant.files.has_role(system, ctx.user, "USER"):
         raise Refusal(403, f"Permission denied. You do not have permission to run jobs on {system['id']}")
-    bundle = place_on(ctx.tenant, app["deploymentSystem"], app["_bundle"])
+    bundle = bundle_place(ctx.tenant, app)
     wrapper = (
         bundle.on(f"{bundle.path}/{app['templatePath'].lstrip('/')}") if bundle.disk.is_dir(bundle.path) else bundle
     )

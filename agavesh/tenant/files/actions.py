@@ -82,7 +82,7 @@ def _relocate(ctx: Context, place: Place, target: Place, event: str, message: st
     look(ctx, place)
     if place.path == "/":
         raise Refusal(403, "The root of a system stays where it is")
-    files.require(place, ctx.user, Pem.WRITE, "move")
+    files.require(place, ctx.user, Pem.WRITE, "move", follow=False)
     files.require_to_write(target, ctx.user)
     if os.path.lexists(target.disk.at(target.path, follow=False)):
         raise Refusal(400, f"A file or folder at {target.path} exists; it is not replaced")
@@ -119,7 +119,10 @@ async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
     temporary = staging / secrets.token_hex(8)
     try:
         if stat.S_ISDIR(source.st_mode):
-            await trio.to_thread.run_sync(partial(copy_tree, old, temporary, staging, within=Path(place.disk.root)))
+            # links that lead out of the folder are followed for those who may read wherever they lead
+            everything = Pem.READ & files.inherited(place.on("/"), ctx.user)
+            within = Path(place.disk.root) if everything else old
+            await trio.to_thread.run_sync(partial(copy_tree, old, temporary, staging, within=within))
             if target.disk.is_dir(target.path):
                 uuid = await ctx.tenant.arrivals.merge(target, ctx.user, temporary, _copied(ctx, place, target))
                 return Answer(logical(ctx, target, uuid), message="Copy success")
@@ -153,7 +156,7 @@ async def delete(ctx: Context, place: Place) -> Result:
     """Remove a file, or a folder with all that is in it."""
     files = ctx.tenant.files
     record = files.find(place)
-    if Pem.WRITE & ~files.rights(place, ctx.user):
+    if Pem.WRITE & ~files.rights(place, ctx.user, follow=False):
         # wire: a refusal is 401 where the platform has no record of the path
         raise Refusal(403 if record else 401, "User does not have permission to delete the requested file path.")
     if place.path == "/":

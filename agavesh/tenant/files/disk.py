@@ -84,10 +84,9 @@ def said(problem: Exception) -> str:
 
 
 class Disk:
-    """A folder and what is below it."""
+    """A folder, which need not be there yet, and what is below it."""
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
         self.root = os.path.realpath(root)
 
     def at(self, path: str, *, follow: bool = True) -> str:
@@ -105,6 +104,13 @@ class Disk:
         if found != self.root and not found.startswith(self.root + "/"):
             raise Refusal(403, f"The path {path} leads out of the system")
         return found
+
+    def real(self, path: str, *, follow: bool = True) -> str:
+        """The path without links of what is at `path`, which is itself where they lead out of the folder."""
+        try:
+            return self.at(path, follow=follow).removeprefix(self.root) or "/"
+        except Refusal:
+            return path
 
     def stat(self, path: str) -> os.stat_result | None:
         """What is at `path`, links followed; None for nothing."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
 
 ROLES = ("NONE", "GUEST", "USER", "PUBLISHER", "ADMIN", "OWNER")
+NOBODYS = "\1"  # stands for the name of a file that nothing special is known of
 EVERYBODY = ("public", "world")  # grants to these hold for all signed-in users
 
 
@@ -124,8 +125,18 @@ class Files:
 
     # rights ----------------------------------------------------------------------------------------------------------
 
-    def rights(self, place: Place, user: str) -> Pem:
-        """What the user may do at a place. Roles decide first, then homes, owners and grants, nearest first."""
+    def rights(self, place: Place, user: str, *, follow: bool = True) -> Pem:
+        """What the user may do at a place. Where a link is on the way, only what they may do where it leads, too.
+
+        `follow=False` is for what is done to a link itself, if it is the last part of the path.
+        """
+        bits = self._rights(place, user)
+        if bits and (real := place.disk.real(place.path, follow=follow)) != place.path:
+            bits &= self._rights(place.on(real), user)
+        return bits
+
+    def _rights(self, place: Place, user: str) -> Pem:
+        """What the user may do at a path. Roles decide first, then homes, owners and grants, nearest first."""
         if (decided := self._decided(place, user)) is not None:
             return decided
         bits = Pem.READ if self.role(place.system, user) == "GUEST" else Pem.NONE
@@ -160,7 +171,7 @@ class Files:
 
     def inherited(self, folder: Place, user: str) -> Pem:
         """What the user may do with a file in the folder that nothing special is known of."""
-        return self.rights(folder.on(folder.path.rstrip("/") + "/\0"), user)
+        return self.rights(folder.on(folder.path.rstrip("/") + f"/{NOBODYS}"), user, follow=False)
 
     def special(self, folder: Place, user: str, paths: Sequence[str]) -> set[str]:
         """Those of the paths of files in a folder that may have other rights than `inherited`."""
@@ -175,8 +186,9 @@ class Files:
         return {path for (path,) in rows} | {self._own_home(folder.system, user)}
 
     def granted_to(self, place: Place, name: str) -> Pem:
-        """What the nearest grants let one name do, whoever owns the file."""
-        return self._granted(place, "", (name,))
+        """What the nearest grants let one name do, whoever owns the file; where links lead, too."""
+        real = place.on(place.disk.real(place.path))
+        return self._granted(place, "", (name,)) & self._granted(real, "", (name,))
 
     def _granted(self, place: Place, user: str, names: tuple[str, ...] | None = None) -> Pem:
         names = names or (user, *EVERYBODY)
@@ -197,9 +209,11 @@ class Files:
                     break
         return bits
 
-    def require(self, place: Place, user: str, needed: Pem, doing: str = "access") -> None:
+    def require(
+        self, place: Place, user: str, needed: Pem, doing: str = "access", *, follow: bool = True
+    ) -> None:  # fmt: skip
         """Refusal 403 unless the user has the rights `needed` at a place."""
-        if needed & ~self.rights(place, user):
+        if needed & ~self.rights(place, user, follow=follow):
             raise Refusal(403, f"User does not have permission to {doing} the requested file path.")
 
     def require_to_write(self, place: Place, user: str) -> None:

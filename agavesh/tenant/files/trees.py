@@ -109,6 +109,7 @@ def copy_tree(
     """
     total, within = 0, within.resolve()
     target.mkdir(parents=True, exist_ok=True)
+    made = {target}
     for path, entry in _walk(source, ""):
         trio.from_thread.check_cancelled()
         if not wanted(path):
@@ -116,9 +117,9 @@ def copy_tree(
         here, there = source / path, target / path
         if entry.is_dir(follow_symlinks=False):
             if not os.listdir(here):  # noqa: PTH208 - others come with what is wanted of them
-                there.mkdir(parents=True, exist_ok=True)
+                _make_folder(there, made)
             continue
-        there.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(there.parent, made)
         if entry.is_file(follow_symlinks=False):
             total += copy_file(here, there, staging, faithful=faithful)
         elif entry.is_symlink() and (real := Path(os.path.realpath(here))).is_relative_to(within):
@@ -127,6 +128,17 @@ def copy_tree(
             elif real.is_file():
                 total += copy_file(real, there, staging)
     return total
+
+
+def _make_folder(folder: Path, made: set[Path]) -> None:
+    """Make a folder below those that are `made`. A link in its place goes: what is copied stays in the target."""
+    if folder in made:
+        return
+    _make_folder(folder.parent, made)
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(exist_ok=True)
+    made.add(folder)
 
 
 def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -152,9 +164,13 @@ def in_the_way(tree: Path, target: Path) -> str | None:
     """A name in `tree` that cannot be put into the folder `target`: a file for a folder, or the other way round."""
     for path, entry in _walk(tree, ""):
         there = target / path
-        if os.path.lexists(there) and there.is_dir() != entry.is_dir(follow_symlinks=False):
+        if os.path.lexists(there) and _is_folder(there) != entry.is_dir(follow_symlinks=False):
             return path
     return None
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def graft(tree: Path, target: Path) -> None:
@@ -164,7 +180,7 @@ def graft(tree: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for entry in list(tree.iterdir()):
         there = target / entry.name
-        if entry.is_dir() and not entry.is_symlink() and os.path.lexists(there):
+        if _is_folder(entry) and _is_folder(there):
             graft(entry, there)
             continue
         if not entry.is_dir():

@@ -14,7 +14,7 @@ from agavesh.tenant.apps.records import app_of, check_system, erase, register, r
 from agavesh.tenant.apps.spec import application
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.files.disk import said
-from agavesh.tenant.jobs.places import incoming, place_on
+from agavesh.tenant.jobs.places import bundle_place, incoming, place_on
 from agavesh.tenant.pems import Grants
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.search import page
@@ -274,7 +274,7 @@ def _renamed(app: Record, body: Record, *also: str) -> Record:
 
 
 def _folder(ctx: Context, app: Mapping[str, Any]) -> Path:
-    place = place_on(ctx.tenant, app["deploymentSystem"], app["_bundle"])
+    place = bundle_place(ctx.tenant, app)
     if place.disk.stat(place.path) is None:
         raise Refusal(400, f"The files of {app['id']} are not there: {place.path} on {place.system_id}")
     return Path(place.disk.at(place.path))

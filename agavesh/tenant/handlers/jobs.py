@@ -134,11 +134,11 @@ def _job(ctx: Context, job_id: str, needed: Pem, *, hidden: bool = False) -> Rec
     job = ctx.store.get("job", job_id)
     if job is None:
         raise Refusal(404, f"No job found with job id {job_id}.")
+    if not job["_visible"] and not hidden:
+        raise Refusal(404, f"Job with id {job_id} is not visible.")
     if not may(ctx.tenant, job, ctx.user, needed):
         doing = "view" if needed == Pem.READ else "change"
         raise Refusal(403, f"User does not have permission to {doing} this job.")
-    if not job["_visible"] and not hidden:
-        raise Refusal(404, f"Job with id {job_id} is not visible.")
     return job
 
 
@@ -278,21 +278,22 @@ async def deletePermissionsForUser(ctx: Context, *, jobId: str, username: str) -
 
 
 async def listOutputs(ctx: Context, *, jobId: str, filePath: str, limit: int, offset: int) -> Result:
-    job, top, place = output_place(ctx.tenant, jobId, ctx.user, filePath)
+    job, place = output_place(ctx.tenant, jobId, ctx.user, filePath)
     found = place.disk.stat(place.path)
     if found is None:
-        if place.path == top.path or top.disk.stat(top.path) is None:
+        if not place.disk.is_dir("/"):
             raise Refusal(500, f"The work folder of job {jobId} is not there; the job is {job['status']}.")
         raise Refusal(404, "File/folder does not exist")
     if not stat.S_ISDIR(found.st_mode):
-        return [_output(ctx, jobId, top, place, found)][offset : offset + limit]
+        return [_output(ctx, jobId, place, found)][offset : offset + limit]
     items = await ctx.tenant.listings.page(place.disk, place.path, offset, limit)  # wire: there is no "." entry
-    return [_output(ctx, jobId, top, place.on(f"{place.path}/{shown(name)}"), item) for name, item in items]
+    base = place.path.rstrip("/")
+    return [_output(ctx, jobId, place.on(f"{base}/{shown(name)}"), item) for name, item in items]
 
 
-def _output(ctx: Context, job_id: str, top: Place, place: Place, found: Any) -> Record:
+def _output(ctx: Context, job_id: str, place: Place, found: Any) -> Record:
     folder = stat.S_ISDIR(found.st_mode)
-    path, name = place.path.removeprefix(top.path), name_of(place.path)
+    path, name = place.path, name_of(place.path)
     base = f"/jobs/v2/{job_id}"
     return {
         "name": name,
@@ -312,7 +313,7 @@ def _output(ctx: Context, job_id: str, top: Place, place: Place, found: Any) -> 
 
 
 async def downloadOutput(ctx: Context, *, jobId: str, filePath: str) -> Result:
-    _, _, place = output_place(ctx.tenant, jobId, ctx.user, filePath)
+    _, place = output_place(ctx.tenant, jobId, ctx.user, filePath)
     return download(ctx, place.disk.at(place.path), name_of(place.path), send_past_end=True)
 
 

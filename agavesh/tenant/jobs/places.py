@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agavesh.tenant.files.disk import normal
+from agavesh.tenant.files.disk import Disk, normal
 from agavesh.tenant.files.places import EVERYBODY, Place
 from agavesh.tenant.jobs.runs import Run
 from agavesh.tenant.refusal import Refusal
@@ -40,6 +40,14 @@ def work_place(tenant: Tenant, job: Job) -> Place:
 def work_folder(tenant: Tenant, job: Job) -> Path:
     """The same, on this machine."""
     return Path(tenant.disk(job["executionSystem"]).at(job["outputPath"]))
+
+
+def bundle_place(tenant: Tenant, app: Mapping[str, Any]) -> Place:
+    """Where the files of an app are. Refusal 403 if that has become a link to what the app's owner may not read."""
+    place = place_on(tenant, app["deploymentSystem"], app["_bundle"])
+    if place.disk.real(place.path) != place.path:
+        tenant.files.require(place, app["owner"], Pem.READ, "read")
+    return place
 
 
 def incoming(tenant: Tenant) -> Path:
@@ -92,10 +100,11 @@ def may(tenant: Tenant, job: Job, user: str, needed: Pem) -> bool:
     return not needed & ~tenant.store.granted(job["id"], user, *EVERYBODY)
 
 
-def output_place(tenant: Tenant, job_id: str, user: str, path: str) -> tuple[Job, Place, Place]:
-    """A job, the top of its outputs, and one of them: in the work folder or, once archived, in the archive.
+def output_place(tenant: Tenant, job_id: str, user: str, path: str) -> tuple[Job, Place]:
+    """A job, and one of its outputs: in the work folder or, once archived, in the archive.
 
-    `..` and `~` are cut from the path. Refusal 400 for an unknown job and 401 without permission, as outputs have it.
+    Outputs are a disk of their own, of which no link leads out: beside them lie other people's. `..` and `~` are cut
+    from the path. Refusal 400 for an unknown job and 401 without permission, as outputs have it.
     """
     job = tenant.store.get("job", job_id)
     if job is None or not job["_visible"]:
@@ -105,4 +114,4 @@ def output_place(tenant: Tenant, job_id: str, user: str, path: str) -> tuple[Job
     archived = job.get("_archived")
     top = place_on(tenant, job["archiveSystem"], job["_archive"]) if archived else work_place(tenant, job)
     parts = [part for part in path.split("/") if part not in ("", ".", "..", "~")]
-    return job, top, top.on(normal("/".join([top.path, *parts])))
+    return job, Place(top.system, normal("/".join(parts)), Disk(Path(top.disk.at(top.path))))

@@ -137,7 +137,10 @@ def _start(spec: dict[str, Any]) -> int:
     os.chdir(spec["cwd"])
     os.umask(0o022)
     os.nice(NICE)
-    fresh = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for path in (spec["out"], spec["err"]):  # an earlier run may have put a link, or a pipe, there
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108
+    fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     return os.posix_spawn(
         spec["argv"][0],
         spec["argv"],

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agavesh.tenant.confine import environment
+from agavesh.tenant.files.disk import Disk
 from agavesh.tenant.jobs import wrapper
-from agavesh.tenant.jobs.places import Job, run_of, short_name, system_of, work_folder
+from agavesh.tenant.jobs.places import Job, incoming, run_of, short_name, system_of, work_folder
 from agavesh.tenant.jobs.runner import MARK, Spec
 from agavesh.tenant.limits import plain, seconds
 from agavesh.tenant.refusal import Refusal
@@ -43,7 +44,8 @@ def write_script(tenant: Tenant, job: Job) -> None:
     """Fill the wrapper, which was copied with the bundle, and put the script beside it."""
     work, app, name = work_folder(tenant, job), job["_app"], short_name(job)
     try:
-        template = (work / app["templatePath"].lstrip("/")).read_text(errors="surrogateescape")
+        # a job that is run again may have put links into its folder: none leads out
+        template = Path(Disk(work).at(app["templatePath"])).read_text(errors="surrogateescape")
     except OSError as trouble:
         raise Refusal(400, f"The wrapper {app['templatePath']} cannot be read: {trouble.strerror}") from None
     values = wrapper.values(app, job.get("_names", {}), job["parameters"])
@@ -55,9 +57,10 @@ def write_script(tenant: Tenant, job: Job) -> None:
         modules=app["modules"],
         environment=system_of(tenant, job["executionSystem"]).get("environment") or "",
     )
-    script = work / f"{name}.ipcexe"
-    script.write_text(text, errors="surrogateescape")
-    script.chmod(0o755)
+    beside = incoming(tenant) / f"{job['id']}.script"
+    beside.write_text(text, errors="surrogateescape")
+    beside.chmod(0o755)
+    beside.replace(work / f"{name}.ipcexe")
 
 
 def spec(tenant: Tenant, job: Job) -> Spec:

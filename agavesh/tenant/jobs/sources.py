@@ -41,7 +41,8 @@ def source_of(tenant: Tenant, user: str, uri: str) -> Source:
     outputs = f"{tenant.url}/jobs/v2/"
     if uri.startswith(outputs) and "/outputs/media/" in uri:
         job_id, _, path = uri.removeprefix(outputs).partition("/outputs/media/")
-        return _local(output_place(tenant, unquote(job_id), user, unquote(path))[2], uri)
+        place = output_place(tenant, unquote(job_id), user, unquote(path))[1]
+        return _local(place, uri, Path(place.disk.root).name)
     if uri.startswith(media):
         uri = "agave://" + uri.removeprefix(media)
     if uri.startswith("agave://"):
@@ -68,11 +69,12 @@ def _on_system(tenant: Tenant, user: str, uri: str, system: str | None, path: st
         raise Refusal(403 if refusal.status == 403 else 400, f"{uri}: {refusal.message}") from None
     if not Pem.READ & tenant.files.rights(place, user):
         raise Refusal(403, f"Permission denied. You do not have permission to read the input {uri}")
-    return _local(place, uri)
+    return _local(place, uri, place.system_id)
 
 
-def _local(place: Place, uri: str) -> Source:
+def _local(place: Place, uri: str, whole: str) -> Source:
+    """A path of this machine; `whole` is the name of all that there is on its disk."""
     path = Path(place.disk.at(place.path))
     if not path.exists():
         raise Refusal(400, f"The input {uri} does not exist.")
-    return Source(name_of(place.path) or place.system_id, path=path)
+    return Source(name_of(place.path) or whole, path=path)

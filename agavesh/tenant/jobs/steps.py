@@ -26,6 +26,7 @@ from agavesh.tenant.files.trees import copy_file, copy_tree
 from agavesh.tenant.jobs import script
 from agavesh.tenant.jobs.places import (
     Job,
+    bundle_place,
     incoming,
     note,
     place_on,
@@ -39,7 +40,7 @@ from agavesh.tenant.jobs.runs import Run, sweep
 from agavesh.tenant.jobs.slots import Claim, Slots
 from agavesh.tenant.jobs.sources import source_of
 from agavesh.tenant.refusal import Refusal
-from agavesh.tenant.words import date
+from agavesh.tenant.words import Pem, date
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
@@ -146,7 +147,7 @@ class Steps:
 
     async def _staging_job(self, job: Job) -> Next:
         app, work = job["_app"], work_folder(self._tenant, job)
-        place = place_on(self._tenant, app["deploymentSystem"], app["_bundle"])
+        place = bundle_place(self._tenant, app)
         names = await bundles.unpack(
             Path(place.disk.at(place.path)), work, incoming(self._tenant), self._copiers, checksum=app.get("_checksum")
         )
@@ -223,6 +224,8 @@ class Steps:
         target = place_on(self._tenant, job["archiveSystem"], job["_archive"])
         unwanted = await trio.to_thread.run_sync(_listed, work / ".agave.archive")
         try:
+            # what is there may be a link by now
+            self._tenant.files.require(target, job["owner"], Pem.WRITE, "write to")
             archive = Path(target.disk.at(target.path))
             await self._copied(
                 partial(copy_tree, work, archive, within=work, wanted=lambda path: unwanted.isdisjoint(_above(path)))
