@@ -79,7 +79,7 @@ class Process:
                 "cwd": str(self.folder),
                 "environment": {"PATH": PATH, "LANG": "C.UTF-8", "PYTHONPATH": home, runner.MARK: self._id},
                 "pid": str(self.folder / "pid"),
-                "out": str(self.folder / "stage.log"),
+                "out": str(self.folder / "stage.out"),  # empty: the program has a pipe
                 "err": str(self.folder / "stage.log"),
                 "limit": self._tenant.actors.longest_run,
             })  # fmt: skip
