@@ -148,7 +148,9 @@ def _start(spec: dict[str, Any]) -> int:
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, spec["out"], fresh, 0o644),
-            (os.POSIX_SPAWN_OPEN, 2, spec["err"], fresh, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2)
+            if spec["err"] == spec["out"]
+            else (os.POSIX_SPAWN_OPEN, 2, spec["err"], fresh, 0o644),
         ],
         setsid=True,
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP],  # Python ignores the first two
