@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,3 +67,8 @@ def positive(body: Mapping[str, Any], field: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise wrong(field, "is a whole number above zero")
     return int(value)
+
+
+def number(value: Any) -> Any:
+    """A whole number that a form has as text; all else as it is."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value) else value

@@ -149,7 +149,8 @@ class People:
         return profile
 
     def delete(self, username: str, *, by: str) -> Record:
-        """Remove a user with their tokens, clients, roles, grants and internal users. What they own stays."""
+        """Remove a user with their tokens, clients, roles, grants, internal users, and the keys that they gave away:
+        nonces and postits. What they own stays."""
         profile = self.profile(username)
         if self._is_own(username):
             raise Refusal(400, f"{username} is one of the tenant's own users, and cannot be removed")
@@ -158,6 +159,10 @@ class People:
                 self.drop_internal(username, internal["username"], by=by)
             for table in ("roles", "grants"):
                 self._store.sql(f"delete from {table} where username = ?", username)
+            self._store.sql("delete from nonces where owner = ?", username)
+            for postit in [*self._store.all("postit", owner=username)]:
+                self._store.drop("postit", postit["postit"])
+                self._store.forget(postit["postit"])
             self._store.drop("defaults", username)
             self._store.drop("profile", username)
             self._store.event(profile["uuid"], "DELETED", f"User {username} was removed", by=by)

@@ -170,6 +170,46 @@ async def test_who_comes_with_a_nonce_acts_as_the_one_who_made_it(tenant, troupe
     assert await troupe.log(actor, id) == "bob knock\n"
 
 
+async def test_a_nonce_opens_what_the_one_who_made_it_may_still_do(tenant, troupe):
+    actor = await troupe.actor(ECHO)
+    await troupe.ask("POST", f"/{actor}/permissions", json={"user": "bob", "level": "UPDATE"})
+    async with (
+        troupe_of(tenant, "bob") as bob, httpx.AsyncClient(base_url=f"{tenant.url}{ACTORS}", trust_env=False) as http,
+    ):  # fmt: skip
+        key = {"x-nonce": (await bob.ask("POST", f"/{actor}/nonces", json={"maxUses": 2}))["id"]}
+        await troupe.ask("POST", f"/{actor}/permissions", json={"user": "bob", "level": "READ"})
+        refused = await http.post(f"/{actor}/messages", params=key, json={"message": "knock"})
+        assert (refused.status_code, "no longer the level EXECUTE" in refused.text) == (400, True)
+        assert (await http.get(f"/{actor}", params=key)).status_code == 200
+        await troupe.ask("POST", f"/{actor}/permissions", json={"user": "bob", "level": "NONE"})
+        assert (await http.get(f"/{actor}", params=key)).status_code == 400
+    assert (await troupe.ask("GET", f"/{actor}/nonces"))[0]["currentUses"] == 1
+
+
+async def test_what_a_user_gave_away_is_no_key_any_more_when_they_are_removed(tenant, troupe):
+    """Nor is it one to what a later user of the same name has."""
+    person = {"username": "zoe", "password": "a password of zoe's", "email": "zoe@example.org"}
+    actor = await troupe.actor(ECHO)
+    async with (
+        tenant.http("admin") as admin, httpx.AsyncClient(base_url=tenant.url, trust_env=False) as http,
+    ):  # fmt: skip
+        assert (await admin.post("/profiles/v2", json=person)).status_code == 201
+        tenant.users["zoe"] = person["password"]
+        await troupe.ask("POST", f"/{actor}/permissions", json={"user": "zoe", "level": "UPDATE"})
+        async with troupe_of(tenant, "zoe") as zoe:
+            key = {"x-nonce": (await zoe.ask("POST", f"/{actor}/nonces"))["id"]}
+            wanted = {"url": f"{tenant.url}/profiles/v2/me", "unlimited": True}
+            postit = (await zoe.http.post("/postits/v2/", json=wanted)).json()["result"]["postit"]
+        assert (await http.get(f"{ACTORS}/{actor}", params=key)).status_code == 200
+        assert (await http.get(f"/postits/v2/{postit}")).json()["result"]["username"] == "zoe"
+        assert (await admin.delete("/profiles/v2/zoe")).status_code == 200
+        for _ in range(2):
+            assert (await http.get(f"{ACTORS}/{actor}", params=key)).status_code == 400
+            assert (await http.get(f"/postits/v2/{postit}")).status_code == 404
+            await admin.post("/profiles/v2", json=person)
+            await troupe.ask("POST", f"/{actor}/permissions", json={"user": "zoe", "level": "UPDATE"})
+
+
 @pytest.mark.parametrize("wanted", [{"maxUses": 0}, {"maxUses": -2}, {"maxUses": "many"}, {"maxUses": True},
                                     {"level": "ALL"}, {"description": 7}, {"maxUses": 1.5}])  # fmt: skip
 async def test_a_nonce_that_makes_no_sense_is_refused(troupe, wanted):

@@ -199,6 +199,7 @@ async def test_a_subscription_can_be_subscribed_to_and_no_deeper(alice: Subscrib
         ({"policy": 7}, "policy: it is an object"),
         ({"policy": {"retryStrategy": "OFTEN"}}, "policy.retryStrategy"),
         ({"policy": {"retryLimit": 1441}}, "from 0 to 1440"),
+        ({"policy": {"retryLimit": "1" * 5000}}, "from 0 to 1440"),
         ({"policy": {"retryRate": -1}}, "from 0 to 86400"),
         ({"policy": {"retryLimits": 1}}, "Unknown property retryLimits. Did you mean retryLimit?"),
         ({"uri": "x"}, "Unknown property uri. Did you mean url?"),

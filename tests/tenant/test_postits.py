@@ -154,7 +154,16 @@ async def test_only_things_of_this_tenant_can_be_opened(tenant: Tenant, agave: A
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"maxUses": 0}, {"maxUses": "many"}, {"lifetime": 0}, {"lifetime": 1e3}, {"method": "PATCH"}, {"noauth": 7}],
+    [
+        {"maxUses": 0},
+        {"maxUses": "many"},
+        {"maxUses": "--5"},
+        {"internalUsername": [1]},
+        {"lifetime": 0},
+        {"lifetime": 1e3},
+        {"method": "PATCH"},
+        {"noauth": 7},
+    ],
 )
 async def test_what_makes_no_sense_is_refused(tenant: Tenant, agave: Agave, note: str, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match=next(iter(wrong))):

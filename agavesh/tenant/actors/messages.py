@@ -18,8 +18,9 @@ import trio
 from starlette.requests import Request
 
 from agavesh.tenant.actors.queue import BINARY, JSON, TEXT, Message
-from agavesh.tenant.actors.values import LARGEST_ENVIRONMENT, fitting, number
+from agavesh.tenant.actors.values import LARGEST_ENVIRONMENT, fitting
 from agavesh.tenant.bodies import json_of, whole
+from agavesh.tenant.fields import number
 from agavesh.tenant.files.trees import sync
 from agavesh.tenant.refusal import Refusal
 

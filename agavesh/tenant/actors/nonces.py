@@ -1,16 +1,19 @@
-"""Nonces: each opens one actor, to a level, for so many uses, to whoever has it and needs no token then."""
+"""Nonces: each opens one actor, to a level, for so many uses, to whoever has it and needs no token then.
+
+It acts as the user who made it, and does what that user may still do: one that outlived a right would be a back door.
+"""
 
 from __future__ import annotations
 
 import hmac
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agavesh.tenant.actors.levels import Level, level_of
-from agavesh.tenant.actors.values import number
+from agavesh.tenant.fields import number
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Store
 
@@ -74,14 +77,16 @@ def drop(store: Store, nonce: Nonce) -> None:
     store.sql("delete from nonces where id = ?", nonce.id)
 
 
-def redeem(store: Store, actor: str, id: str, needed: Level) -> str:
-    """Use a nonce once, for what needs a level. Whose it is. Refusal 400."""
+def redeem(store: Store, actor: str, id: str, needed: Level, lets: Callable[[str], bool]) -> str:
+    """Use a nonce once, for what needs a level. Whose it is: somebody whom `lets` says may do that now. Refusal 400."""
     try:
         nonce = get(store, actor, id)
     except Refusal:
         raise Refusal(400, "Invalid nonce: no such nonce opens this actor.") from None
     if nonce.level < needed:
         raise Refusal(400, f"Not authorized: the nonce has the level {nonce.level.name}; {needed.name} is needed.")
+    if not lets(nonce.owner):
+        raise Refusal(400, f"Not authorized: who made the nonce has no longer the level {needed.name}.")
     if nonce.most != UNLIMITED and nonce.uses >= nonce.most:
         raise Refusal(400, "Invalid nonce: it has no remaining uses.")
     store.sql("update nonces set uses = uses + 1, used = ? where id = ?", time.time(), nonce.id)

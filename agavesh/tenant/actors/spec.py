@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agavesh.tenant.actors.values import LARGEST_ENVIRONMENT, fitting, number
-from agavesh.tenant.fields import wrong
+from agavesh.tenant.actors.values import LARGEST_ENVIRONMENT, fitting
+from agavesh.tenant.fields import number, wrong
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Record
 

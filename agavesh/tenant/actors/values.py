@@ -1,9 +1,6 @@
-"""Values of requests: texts that fit into a variable, numbers that forms hold as text. Values in, values out."""
+"""Texts that fit into a variable. Values in, values out."""
 
 from __future__ import annotations
-
-import re
-from typing import Any
 
 from agavesh.tenant.refusal import Refusal
 
@@ -16,8 +13,3 @@ def fitting(what: str, text: str) -> str:
     if "\0" in text or len(text.encode(errors="surrogatepass")) > LONGEST:
         raise Refusal(400, f"{what} is handed over in a variable: it has {LONGEST} bytes at most, and no NUL")
     return text
-
-
-def number(value: Any) -> Any:
-    """A whole number that a form has as text; all else as it is."""
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) else value

@@ -22,11 +22,11 @@ from agavesh.tenant.actors.messages import received
 from agavesh.tenant.actors.queue import BINARY, Execution
 from agavesh.tenant.actors.spec import checked
 from agavesh.tenant.actors.spec import state as fitting_state
-from agavesh.tenant.actors.values import number
 from agavesh.tenant.actors.workers import MOST_WORKERS, Worker, new_id
 from agavesh.tenant.bodies import body_of, json_of, whole
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
 from agavesh.tenant.envelope import CORS, said
+from agavesh.tenant.fields import number
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.store import patiently
@@ -81,7 +81,9 @@ def _actor(ctx: Context, name: str, needed: Level) -> Record:
     if actor is None:
         raise Refusal(404, f"Actor not found: {name}")
     if ctx.nonce:
-        ctx.user = nonces.redeem(ctx.store, actor["id"], ctx.nonce, needed)
+        ctx.user = nonces.redeem(
+            ctx.store, actor["id"], ctx.nonce, needed, lambda maker: _lets(ctx, actor, maker, needed)
+        )
     elif not _may(ctx, actor, needed):
         raise Refusal(400, f"Not authorized: {ctx.user} does not have the level {needed.name} on the actor {name}")
     if needed > Level.READ and actor["status"] == "SHUTTING_DOWN":
@@ -90,7 +92,15 @@ def _actor(ctx: Context, name: str, needed: Level) -> Record:
 
 
 def _may(ctx: Context, actor: Record, needed: Level) -> bool:
-    return ctx.admin or ctx.user == actor["owner"] or level(ctx.store, actor["id"], ctx.user) >= needed
+    return _lets(ctx, actor, ctx.user, needed)
+
+
+def _lets(ctx: Context, actor: Record, username: str, needed: Level) -> bool:
+    """Whether an actor lets a user do what needs a level; never one who is gone."""
+    auth = ctx.tenant.auth
+    if not auth.exists(username):
+        return False
+    return username == actor["owner"] or auth.is_admin(username) or level(ctx.store, actor["id"], username) >= needed
 
 
 def _signed_in(ctx: Context) -> str:

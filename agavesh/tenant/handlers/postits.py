@@ -43,8 +43,9 @@ async def create(ctx: Context, *, body: Any) -> Result:
     now = time.time()
     postit: Record = {
         "postit": new_uuid("010"), "creator": ctx.user, "method": method, "noauth": _flag(body, "noauth"),
-        "internalUsername": body.get("internalUsername"), "target": _target(ctx, method, body), "uses": uses, "used": 0,
-        "created": now, "ends": None if unlimited else now + lifetime,
+        "internalUsername": fields.text(body, "internalUsername", longest=64) or None,
+        "target": _target(ctx, method, body), "uses": uses, "used": 0, "created": now,
+        "ends": None if unlimited else now + lifetime,
     }  # fmt: skip
     with ctx.store.together():
         for old in [*ctx.store.all("postit", owner=ctx.user)]:
@@ -142,11 +143,9 @@ def _flag(body: Record, name: str) -> bool:
 
 
 def _number(body: Record, name: str, default: int, *, least: int, most: int) -> int:
-    value = body.get(name)
+    value = fields.number(body.get(name))
     if value is None:
         return default
-    if isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 20:
-        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise fields.wrong(name, f"is a whole number from {least} to {most}")
     return int(value)

@@ -148,7 +148,9 @@ class Notifications:
             self._tenant.store.at_end(partial(self._gone, event.uuid))
 
     def _message(self, user: str, event: Event) -> Message | None:
-        """What a subscriber is told of an event; None for who may not know any more."""
+        """What a subscriber is told of an event; None for who may not know any more, or is gone."""
+        if not self._tenant.auth.exists(user):
+            return None
         try:
             found = find(self._tenant, event.uuid, user)
         except Refusal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agavesh.tenant.fields import choice, wrong
+from agavesh.tenant.fields import choice, number, wrong
 from agavesh.tenant.notifications.spelling import flag, known
 
 STRATEGIES = ("NONE", "IMMEDIATE", "DELAYED", "EXPONENTIAL")
@@ -41,8 +41,7 @@ def policy(given: Any, place: str = "") -> dict[str, Any]:
 
 
 def _count(value: Any, name: str, place: str) -> int:
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
+    value = number(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST[name]:
         raise wrong(place + name, f"is a whole number from 0 to {MOST[name]}")
     return int(value)
