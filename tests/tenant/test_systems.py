@@ -83,7 +83,7 @@ async def test_a_second_registration_updates_and_an_update_is_of_the_same_id(ali
 
 async def test_a_deleted_system_keeps_its_id_until_it_is_erased(alice, admin, bob):
     await result(alice.post("/systems/v2/", json=STORE), 201)
-    assert (await bob.delete("/systems/v2/store-1")).status_code == 403
+    assert (await bob.delete("/systems/v2/store-1")).status_code == 401
     assert await result(alice.delete("/systems/v2/store-1")) is None
     assert (await result(alice.get("/systems/v2/store-1")))["available"] is False
     assert "store-1" not in [each["id"] for each in await result(alice.get("/systems/v2/"))]

@@ -17,8 +17,9 @@ from agavesh.tenant.context import Answer, Context, Record, Result
 from agavesh.tenant.files import steady
 from agavesh.tenant.files.disk import name_of, parent_of
 from agavesh.tenant.files.history import content_changed
+from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import Place
-from agavesh.tenant.files.trees import copy_tree, dress, erase, fill
+from agavesh.tenant.files.trees import below, copy_tree, dress, erase, fill
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date
 
@@ -40,10 +41,10 @@ async def act(ctx: Context, place: Place, body: Any) -> Result:
 
 
 async def _mkdir(ctx: Context, place: Place, path: str, body: Record) -> Result:
-    if not stat.S_ISDIR(look(ctx, place).st_mode):
-        raise Refusal(400, f"{place.path} is a file")
     target = place.on(ctx.tenant.files.resolve(place.system, ctx.user, f"{place.path}/{path.lstrip('/')}"))
     ctx.tenant.files.require_to_write(target, ctx.user)
+    if not stat.S_ISDIR(look(ctx, place).st_mode):
+        raise Refusal(400, f"{place.path} is a file")
     if (there := target.disk.stat(target.path)) is not None:
         if not stat.S_ISDIR(there.st_mode):
             raise Refusal(400, f"A file of the name {target.path} exists")
@@ -70,20 +71,20 @@ async def _rename(ctx: Context, place: Place, path: str, body: Record) -> Result
     if "/" in name or name in ("", ".", ".."):
         raise Refusal(400, f"{path} is no name; rename stays in the folder, move leaves it")
     target = place.on(ctx.tenant.files.resolve(place.system, ctx.user, f"{parent_of(place.path)}/{name}"))
-    return _relocate(ctx, place, target, "RENAME", "Rename success")
+    return await _relocate(ctx, place, target, "RENAME", "Rename success")
 
 
 async def _move(ctx: Context, place: Place, path: str, body: Record) -> Result:
-    return _relocate(ctx, place, _target(ctx, place, path), "MOVED", "Move success")
+    return await _relocate(ctx, place, _target(ctx, place, path), "MOVED", "Move success")
 
 
-def _relocate(ctx: Context, place: Place, target: Place, event: str, message: str) -> Result:
+async def _relocate(ctx: Context, place: Place, target: Place, event: str, message: str) -> Result:
     files = ctx.tenant.files
-    look(ctx, place)
     if place.path == "/":
         raise Refusal(403, "The root of a system stays where it is")
-    files.require(place, ctx.user, Pem.WRITE, "move", follow=False)
+    await require_whole(ctx, place, Pem.WRITE, "move", follow=False)
     files.require_to_write(target, ctx.user)
+    look(ctx, place)
     if os.path.lexists(target.disk.at(target.path, follow=False)):
         raise Refusal(400, f"A file or folder at {target.path} exists; it is not replaced")
     if target.path.startswith(place.path + "/"):
@@ -102,10 +103,10 @@ def _relocate(ctx: Context, place: Place, target: Place, event: str, message: st
 
 async def _copy(ctx: Context, place: Place, path: str, body: Record) -> Result:
     files = ctx.tenant.files
-    source = look(ctx, place)
     target = _target(ctx, place, path)
-    files.require(place, ctx.user, Pem.READ, "read")
+    await require_whole(ctx, place, Pem.READ, "read")
     files.require_to_write(target, ctx.user)
+    source = look(ctx, place)
     if target.path == place.path:
         raise Refusal(400, "Source and target are the same")
     there = target.disk.stat(target.path)
@@ -161,6 +162,8 @@ async def delete(ctx: Context, place: Place) -> Result:
         raise Refusal(403 if record else 401, "User does not have permission to delete the requested file path.")
     if place.path == "/":
         raise Refusal(403, "The root of a system cannot be deleted")
+    await require_whole(ctx, place, Pem.WRITE, "delete", follow=False)
+    record = files.find(place)  # it may be another, or gone, after the waiting
     if (gone := _removed(ctx, place, record[0] if record else None)) is not None:
         ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
     return Answer(empty=204)
@@ -200,6 +203,22 @@ def _forget(ctx: Context, place: Place, uuid: str | None) -> None:
 def _target(ctx: Context, place: Place, path: str) -> Place:
     """Where a copy or a move goes: from the root or from the home, never from the source's folder."""
     return place.on(ctx.tenant.files.resolve(place.system, ctx.user, path))
+
+
+async def require_whole(ctx: Context, place: Place, needed: Pem, doing: str, *, follow: bool = True) -> None:
+    """Refusal 403 unless the caller has the rights `needed` on a path and, if it is a folder, on all that is in it.
+
+    There they may have less: a grant on the folder need not be recursive, and another may be nearer.
+    """
+    files = ctx.tenant.files
+    files.require(place, ctx.user, needed, doing, follow=follow)
+    real = place.on(place.disk.real(place.path, follow=follow))
+    folder = Path(place.disk.at(real.path, follow=follow))
+    if files.alike(real, ctx.user) or folder.is_symlink() or not folder.is_dir():
+        return
+    for path in await trio.to_thread.run_sync(below, folder):
+        files.require(real.on(f"{real.path.rstrip('/')}/{shown(path)}"), ctx.user, needed, doing, follow=False)
+        await trio.lowlevel.checkpoint()
 
 
 def look(ctx: Context, place: Place) -> os.stat_result:

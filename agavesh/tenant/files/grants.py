@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from agavesh.tenant.context import Answer, Context, Record, Records, Result
-from agavesh.tenant.files.actions import look
+from agavesh.tenant.files.actions import look, require_whole
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import PEMS, Pem, pem, pem_word
@@ -60,7 +60,7 @@ def _permission(ctx: Context, place: Place, username: str, bits: int, recursive:
     }
 
 
-def permit(ctx: Context, place: Place, body: Any) -> Result:
+async def permit(ctx: Context, place: Place, body: Any) -> Result:
     """A grant replaces what the user had; a recursive one also what they had below."""
     files = ctx.tenant.files
     if not isinstance(body, dict) or not (username := str(body.get("username") or "")):
@@ -71,6 +71,8 @@ def permit(ctx: Context, place: Place, body: Any) -> Result:
     if username == "*" and not bits:
         username = ctx.user
     recursive = str(body.get("recursive")).lower() == "true" and stat.S_ISDIR(found.st_mode)
+    if recursive:
+        await require_whole(ctx, place, Pem.WRITE, "change the permissions of")
     uuid = files.seen(place, ctx.user)
     owner = (files.find(place) or ("", ""))[1]
     if username != owner:
@@ -97,16 +99,19 @@ def _wanted(body: Record) -> Pem:
     return bits
 
 
-def forbid(ctx: Context, place: Place) -> Result:
+async def forbid(ctx: Context, place: Place) -> Result:
     """Take all grants away, with `recursive=true` those below too."""
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.WRITE, "change the permissions of")
     look(ctx, place)
+    recursive = ctx.query.get("recursive", "").lower() == "true"
+    if recursive:
+        await require_whole(ctx, place, Pem.WRITE, "change the permissions of")
     uuid = files.seen(place, ctx.user)
     with ctx.store.together():
         for username, _, _ in ctx.store.grants(uuid):
             ctx.store.grant(uuid, username, 0)
-        if ctx.query.get("recursive", "").lower() == "true":
+        if recursive:
             files.forget_grants(place)
         ctx.store.event(uuid, "PERMISSION_REVOKE", "All permissions were cleared", by=ctx.user)
     return None

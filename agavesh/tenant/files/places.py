@@ -156,6 +156,10 @@ class Files:
             return Pem.ALL
         return None
 
+    def alike(self, place: Place, user: str) -> bool:
+        """Whether the user may do the same everywhere below a place, whatever was granted there."""
+        return self._decided(place, user) is not None
+
     def in_home(self, system: dict[str, Any], user: str, path: str) -> bool:
         """Whether a path is the user's home on a public system, or below it."""
         home = self._own_home(system, user)

@@ -160,6 +160,11 @@ def _copy_link(link: Path, target: Path) -> None:
     target.symlink_to(leads)
 
 
+def below(folder: Path) -> list[str]:
+    """The paths of all that is in a folder, from there."""
+    return [path for path, _ in _walk(folder, "")]
+
+
 def in_the_way(tree: Path, target: Path) -> str | None:
     """A name in `tree` that cannot be put into the folder `target`: a file for a folder, or the other way round."""
     for path, entry in _walk(tree, ""):

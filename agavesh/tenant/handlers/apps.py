@@ -148,10 +148,10 @@ async def add(ctx: Context, *, body: Any) -> Result:
 
 
 async def update(ctx: Context, *, appId: str, body: Any) -> Result:
-    app = app_of(ctx, appId)
-    if app["isPublic"]:
+    public = _is_public(ctx, appId)
+    app_of(ctx, appId, Pem.READ if public else Pem.WRITE)
+    if public:
         raise Refusal(403, "Permission denied. Public applications cannot be updated")
-    app_of(ctx, appId, Pem.WRITE)
     if isinstance(body, dict) and f"{body.get('name')}-{body.get('version')}" != appId:
         raise Refusal(400, f"The name and version of the record are not those of {appId}")
     return Answer(_full(ctx, register(ctx, body)), status=201)

@@ -123,9 +123,13 @@ async def download(ctx: Context, *, systemId: str, filePath: str) -> Result:
 @route("GET", "/files/v2/download/{username}/system/{systemId}/{filePath}", token=False)
 async def public_download(ctx: Context, *, username: str, systemId: str, filePath: str) -> Result:
     """A file that was granted to `public`, for anybody; the path is meant as by the user named."""
-    place = ctx.tenant.files.place(username, systemId, filePath)
+    refused = Refusal(403, "The file is not public")  # nothing more, of a system that there is not, either
+    try:
+        place = ctx.tenant.files.place(username, systemId, filePath)
+    except Refusal:
+        raise refused from None
     if not ctx.tenant.files.granted_to(place, "public") & Pem.READ:
-        raise Refusal(403, "The file is not public")
+        raise refused
     return bytes_of(ctx, place.disk.at(place.path), name_of(place.path))
 
 
@@ -150,11 +154,11 @@ async def importData(ctx: Context, *, systemId: str, filePath: str) -> Result:
 async def _take(ctx: Context, folder: Place) -> Result:
     """An upload as multipart, or an import from a URL as form, multipart or JSON."""
     files = ctx.tenant.files
+    files.require_to_write(folder, ctx.user)
     if not stat.S_ISDIR(look(ctx, folder).st_mode):
         raise Refusal(400, f"{folder.path} is a file; the path of an upload is the folder it goes to")
     kind = ctx.request.headers.get("content-type", "")
     if kind.lower().startswith("multipart/form-data"):
-        files.require_to_write(folder, ctx.user)
         received = await uploads.receive(ctx.request, ctx.tenant.staging)
         try:
             return await _taken(ctx, folder, received)
@@ -274,20 +278,20 @@ async def listPermissions(ctx: Context, *, systemId: str, filePath: str, limit: 
 
 
 async def updatePermissionsOnDefaultSystem(ctx: Context, *, filePath: str, body: Any) -> Result:
-    return permit(ctx, _place(ctx, None, filePath), body)
+    return await permit(ctx, _place(ctx, None, filePath), body)
 
 
 async def updatePermissions(ctx: Context, *, systemId: str, filePath: str, body: Any) -> Result:
-    return permit(ctx, _place(ctx, systemId, filePath), body)
+    return await permit(ctx, _place(ctx, systemId, filePath), body)
 
 
 async def deletePermissions(ctx: Context, *, systemId: str, filePath: str) -> Result:
-    return forbid(ctx, _place(ctx, systemId, filePath))
+    return await forbid(ctx, _place(ctx, systemId, filePath))
 
 
 @route("DELETE", "/files/v2/pems/{filePath}")
 async def deletePermissionsOnDefaultSystem(ctx: Context, *, filePath: str) -> Result:
-    return forbid(ctx, _place(ctx, None, filePath))
+    return await forbid(ctx, _place(ctx, None, filePath))
 
 
 # history -------------------------------------------------------------------------------------------------------------

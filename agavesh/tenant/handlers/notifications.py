@@ -80,7 +80,12 @@ def _check_resource(ctx: Context, uuid: str) -> None:
         if not ctx.admin:
             raise Refusal(403, "Only an administrator of the tenant can subscribe to the events of all resources.")
         return
-    found = find(ctx.tenant, uuid, ctx.user)
+    try:
+        found = find(ctx.tenant, uuid, ctx.user)
+    except Refusal as refusal:
+        if refusal.status != 404:
+            raise
+        found = None  # it looks unknown to the caller, and is told as what is unknown
     if found is None:
         raise Refusal(400, f"Invalid value for associatedUuid: there is no resource {uuid}.")
     if found.kind == "notification" and type_of(found.record["associatedUuid"]) == NOTIFICATION:

@@ -33,21 +33,21 @@ def full(ctx: Context, system: Record) -> Record:
     return {**system, "lastUpdated": system["lastModified"], "default": default, "_links": links}
 
 
-def system_of(ctx: Context, system_id: str) -> Record:
-    """A system that the caller may see. wire: unlike the files service, one without a role is 403 here."""
+def system_of(ctx: Context, system_id: str, *, status: int = 403) -> Record:
+    """A system that the caller may see; `status` without a role. wire: the files service says 404 there."""
     system = ctx.store.get("system", system_id)
     if system is None:
         raise Refusal(404, f"No system found for user with system id {system_id}")
-    require_sight(ctx, system)
+    require_sight(ctx, system, status=status)
     return system
 
 
-def require_sight(ctx: Context, system: Record) -> None:
-    """Refusal unless the caller may see a system."""
-    if not ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
-        raise Refusal(403, f"User does not have permission to view the system {system['id']}")
+def require_sight(ctx: Context, system: Record, *, status: int = 403) -> None:
+    """Refusal unless the caller may see a system. One that is disabled looks unknown to all who could not use it."""
     if not system["available"] and not ctx.tenant.files.has_role(system, ctx.user, "USER"):
         raise Refusal(404, f"No system found for user with system id {system['id']}")
+    if not ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
+        raise Refusal(status, f"User does not have permission to view the system {system['id']}")
 
 
 def require_manager(ctx: Context, system: Record) -> None:
