@@ -1,14 +1,13 @@
 """The actors service: actors, messages, executions, workers, nonces, permissions, aliases.
 
-wire: it is another program than the rest of the platform. It answers 400 where others answer 403, tells a message with
-every answer, gives links as plain texts, and times in UTC.
+wire: it is another program than the rest of the platform, and tells a message with every answer. What it answers is
+told by `records`, who may ask is decided in `access`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,98 +15,29 @@ import trio
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from agavesh.tenant.actors import aliases, images, nonces
-from agavesh.tenant.actors.levels import Level, grant, level, level_of, levels
+from agavesh.tenant.actors import aliases, images, nonces, records
+from agavesh.tenant.actors.access import may, opened, signed_in
+from agavesh.tenant.actors.levels import Level, grant, level_of, levels
 from agavesh.tenant.actors.messages import received
 from agavesh.tenant.actors.queue import BINARY, Execution
+from agavesh.tenant.actors.records import ACTORS
 from agavesh.tenant.actors.spec import checked
 from agavesh.tenant.actors.spec import state as fitting_state
 from agavesh.tenant.actors.workers import MOST_WORKERS, Worker, new_id
 from agavesh.tenant.bodies import body_of, json_of, whole
-from agavesh.tenant.context import Answer, Context, Record, Records, Result, route
+from agavesh.tenant.context import Answer, Context, Record, Result, route
 from agavesh.tenant.envelope import CORS, said
 from agavesh.tenant.fields import number
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
 from agavesh.tenant.store import patiently
 
-ACTORS = "/actors/v2"
 SYNCHRONOUS = "_abaco_synchronous"
 
 
 async def resume(tenant: Tenant) -> None:
     """Go on with what an earlier run of the tenant left."""
     await patiently(tenant.actors.resume)
-
-
-# how things are told -------------------------------------------------------------------------------------------------
-
-
-def _at(moment: float | None) -> str:
-    """wire: UTC, and for a time not yet known a word."""
-    if moment is None:
-        return "None"
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _links(ctx: Context, path: str, owner: str, **more: str) -> Record:
-    return {
-        "self": ctx.url(f"{ACTORS}{path}"),
-        "owner": ctx.url(f"/profiles/v2/{owner}"),
-        **{name: ctx.url(f"{ACTORS}{other}") for name, other in more.items()},
-    }
-
-
-def _told(ctx: Context, actor: Record) -> Record:
-    """An actor; what is null is left out."""
-    told = {name: value for name, value in actor.items() if not name.startswith("_") and value is not None}
-    path = f"/{actor['id']}"
-    links = _links(ctx, path, actor["owner"], executions=f"{path}/executions")
-    return {
-        **told,
-        "tenant": ctx.tenant.name,
-        "createTime": _at(actor["_created"]),
-        "lastUpdateTime": _at(actor["_updated"]),
-        "_links": links,
-    }
-
-
-# who may -------------------------------------------------------------------------------------------------------------
-
-
-def _actor(ctx: Context, name: str, needed: Level) -> Record:
-    """An actor by id or alias, on which the caller has a level; a nonce is used by this. Refusal 404, 400."""
-    actor = ctx.tenant.actors.get(name)
-    if actor is None:
-        raise Refusal(404, f"Actor not found: {name}")
-    if ctx.nonce:
-        ctx.user = nonces.redeem(
-            ctx.store, actor["id"], ctx.nonce, needed, lambda maker: _lets(ctx, actor, maker, needed)
-        )
-    elif not _may(ctx, actor, needed):
-        raise Refusal(400, f"Not authorized: {ctx.user} does not have the level {needed.name} on the actor {name}")
-    if needed > Level.READ and actor["status"] == "SHUTTING_DOWN":
-        raise Refusal(400, f"The actor {name} is being deleted")
-    return actor
-
-
-def _may(ctx: Context, actor: Record, needed: Level) -> bool:
-    return _lets(ctx, actor, ctx.user, needed)
-
-
-def _lets(ctx: Context, actor: Record, username: str, needed: Level) -> bool:
-    """Whether an actor lets a user do what needs a level; never one who is gone."""
-    auth = ctx.tenant.auth
-    if not auth.exists(username):
-        return False
-    return username == actor["owner"] or auth.is_admin(username) or level(ctx.store, actor["id"], username) >= needed
-
-
-def _signed_in(ctx: Context) -> str:
-    """The caller, where no actor is named that a nonce could open."""
-    if ctx.nonce:
-        raise Refusal(400, "Not authorized: a nonce opens one actor, and none is named here")
-    return ctx.user
 
 
 async def _object(ctx: Context) -> Record:
@@ -129,15 +59,15 @@ def _an_object(body: Any) -> Record:
 
 
 async def list(ctx: Context, *, limit: int, offset: int) -> Result:
-    _signed_in(ctx)
+    signed_in(ctx)
     found: Iterable[Record] = ctx.store.all("actor")
-    mine = [actor for actor in found if _may(ctx, actor, Level.READ)]
-    told = [_told(ctx, actor) for actor in mine[offset : offset + limit]]
+    mine = [actor for actor in found if may(ctx, actor, Level.READ)]
+    told = [records.actor(ctx, actor) for actor in mine[offset : offset + limit]]
     return Answer(told, message="Actors retrieved successfully.")
 
 
 async def add(ctx: Context, *, body: Any) -> Result:
-    owner, now = _signed_in(ctx), time.time()
+    owner, now = signed_in(ctx), time.time()
     fields = checked(body, admin=ctx.admin)
     images.find(ctx.tenant.root, fields["image"])
     actor = {
@@ -147,15 +77,15 @@ async def add(ctx: Context, *, body: Any) -> Result:
     with ctx.store.together():
         grant(ctx.store, actor["id"], owner, Level.UPDATE)
         ctx.tenant.actors.put(actor)
-    return Answer(_told(ctx, actor), message="Actor created successfully.")
+    return Answer(records.actor(ctx, actor), message="Actor created successfully.")
 
 
 async def get(ctx: Context, *, actorId: str) -> Result:
-    return Answer(_told(ctx, _actor(ctx, actorId, Level.READ)), message="Actor retrieved successfully.")
+    return Answer(records.actor(ctx, opened(ctx, actorId, Level.READ)), message="Actor retrieved successfully.")
 
 
 async def update(ctx: Context, *, actorId: str, body: Any) -> Result:
-    old = _actor(ctx, actorId, Level.UPDATE)
+    old = opened(ctx, actorId, Level.UPDATE)
     fields = checked(body, admin=ctx.admin, old=old)
     images.find(ctx.tenant.root, fields["image"])
     anew = fields["image"] != old["image"] or str(body.get("force")).lower() == "true"
@@ -164,11 +94,11 @@ async def update(ctx: Context, *, actorId: str, body: Any) -> Result:
     ctx.tenant.actors.put(actor)
     if anew:
         ctx.tenant.actors.renew(actor["id"])
-    return Answer(_told(ctx, actor), message="Actor updated successfully.")
+    return Answer(records.actor(ctx, actor), message="Actor updated successfully.")
 
 
 async def delete(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     done = await ctx.tenant.actors.delete(actor)
     more = "" if done else " Its workers are still being shut down."
     return Answer(None, message=f"Actor deleted successfully.{more}")
@@ -178,23 +108,23 @@ async def delete(ctx: Context, *, actorId: str) -> Result:
 
 
 async def getMessages(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
+    actor = opened(ctx, actorId, Level.READ)
     told = {
         "messages": ctx.tenant.actors.queue.waiting(actor["id"]),
-        "_links": _links(ctx, f"/{actor['id']}/messages", actor["owner"]),
+        "_links": records.links(ctx, f"/{actor['id']}/messages", actor["owner"]),
     }
     return Answer(told, message="Actor messages retrieved successfully.")
 
 
 async def deleteMessages(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     ctx.tenant.actors.empty(actor["id"])
-    told = {"msg": "Messages deleted.", "_links": _links(ctx, f"/{actor['id']}/messages", actor["owner"])}
+    told = {"msg": "Messages deleted.", "_links": records.links(ctx, f"/{actor['id']}/messages", actor["owner"])}
     return Answer(told, message="Actor mailbox cleared successfully.")
 
 
 async def sendMessage(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.EXECUTE)
+    actor = opened(ctx, actorId, Level.EXECUTE)
     actors, id, execution_id = ctx.tenant.actors, actor["id"], new_id()
     process = actors.process(id, execution_id)
     try:
@@ -211,7 +141,7 @@ async def sendMessage(ctx: Context, *, actorId: str) -> Result:
         told = result or (await trio.to_thread.run_sync(process.log)).encode()
         return Response(told, headers=CORS, media_type=BINARY if result else "text/plain; charset=utf-8")
     path = f"/{id}"
-    links = _links(ctx, f"{path}/executions/{execution_id}", ctx.user, messages=f"{path}/messages")
+    links = records.links(ctx, f"{path}/executions/{execution_id}", ctx.user, messages=f"{path}/messages")
     shown = "binary - omitted" if message.kind == BINARY else message.text
     return Answer({"executionId": execution_id, "msg": shown, "_links": links}, message="The request was successful")
 
@@ -247,13 +177,13 @@ async def sendBinaryMessage(ctx: Context, *, actorId: str) -> Result:
 
 
 async def getState(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
-    told = {"state": actor["state"], "_links": _links(ctx, f"/{actor['id']}/state", actor["owner"])}
+    actor = opened(ctx, actorId, Level.READ)
+    told = {"state": actor["state"], "_links": records.links(ctx, f"/{actor['id']}/state", actor["owner"])}
     return Answer(told, message="Actor state retrieved successfully.")
 
 
 async def updateState(ctx: Context, *, actorId: str) -> Result:
-    id = _actor(ctx, actorId, Level.UPDATE)["id"]
+    id = opened(ctx, actorId, Level.UPDATE)["id"]
     value = fitting_state("state", json_of(await whole(ctx.request, ctx.tenant.bounds.body), ctx.tenant.bounds))
     _still(ctx, id)
     actor = ctx.tenant.actors.get(id) or {}
@@ -261,19 +191,19 @@ async def updateState(ctx: Context, *, actorId: str) -> Result:
         raise Refusal(404, "The actor is stateless: it has no state to update")
     changed = {**actor, "state": value, "_updated": time.time()}
     ctx.store.put("actor", id, changed, owner=actor["owner"])
-    return Answer(_told(ctx, changed), message="State updated successfully.")
+    return Answer(records.actor(ctx, changed), message="State updated successfully.")
 
 
 # permissions ---------------------------------------------------------------------------------------------------------
 
 
 async def getPermissions(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
+    actor = opened(ctx, actorId, Level.READ)
     return Answer(levels(ctx.store, actor["id"]), message="Permissions retrieved successfully.")
 
 
 async def updatePermissions(ctx: Context, *, actorId: str, body: Any) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     asked = _an_object(body)
     username = asked.get("user")
     if not isinstance(username, str) or not username.strip() or len(username) > 128:
@@ -287,16 +217,6 @@ async def updatePermissions(ctx: Context, *, actorId: str, body: Any) -> Result:
 # workers -------------------------------------------------------------------------------------------------------------
 
 
-def _worker(ctx: Context, actor: Record, worker: Worker) -> Record:
-    path = f"/{actor['id']}/workers/{worker.id}"
-    return {
-        "id": worker.id, "actorId": actor["id"], "tenant": ctx.tenant.name, "status": worker.status,
-        "image": actor["image"], "location": "local", "hostId": "0", "hostIp": "127.0.0.1",
-        "createTime": _at(worker.created), "lastExecutionTime": _at(worker.used),
-        "lastHealthCheckTime": _at(time.time()), "_links": _links(ctx, path, actor["owner"]),
-    }  # fmt: skip
-
-
 def _find_worker(ctx: Context, actor: Record, worker_id: str) -> Worker:
     for worker in ctx.tenant.actors.workers(actor["id"]):
         if worker.id == worker_id:
@@ -305,13 +225,13 @@ def _find_worker(ctx: Context, actor: Record, worker_id: str) -> Worker:
 
 
 async def listWorkers(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
-    told = [_worker(ctx, actor, worker) for worker in ctx.tenant.actors.workers(actor["id"])]
+    actor = opened(ctx, actorId, Level.READ)
+    told = [records.worker(ctx, actor, worker) for worker in ctx.tenant.actors.workers(actor["id"])]
     return Answer(told, message="Workers retrieved successfully.")
 
 
 async def addWorker(ctx: Context, *, actorId: str) -> Result:
-    id = _actor(ctx, actorId, Level.UPDATE)["id"]
+    id = opened(ctx, actorId, Level.UPDATE)["id"]
     wanted = number((await _object(ctx)).get("num", 1))
     _still(ctx, id)
     actor = ctx.tenant.actors.get(id) or {}
@@ -327,12 +247,13 @@ async def addWorker(ctx: Context, *, actorId: str) -> Result:
 
 
 async def getWorker(ctx: Context, *, actorId: str, workerId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
-    return Answer(_worker(ctx, actor, _find_worker(ctx, actor, workerId)), message="Worker retrieved successfully.")
+    actor = opened(ctx, actorId, Level.READ)
+    found = _find_worker(ctx, actor, workerId)
+    return Answer(records.worker(ctx, actor, found), message="Worker retrieved successfully.")
 
 
 async def deleteWorker(ctx: Context, *, actorId: str, workerId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     ctx.tenant.actors.dismiss(_find_worker(ctx, actor, workerId))
     return Answer(None, message="Worker scheduled to be stopped.")
 
@@ -340,40 +261,28 @@ async def deleteWorker(ctx: Context, *, actorId: str, workerId: str) -> Result:
 # nonces --------------------------------------------------------------------------------------------------------------
 
 
-def _nonce(ctx: Context, nonce: nonces.Nonce) -> Record:
-    path = f"/{nonce.actor}/nonces/{nonce.id}"
-    unlimited = nonce.most == nonces.UNLIMITED
-    return {
-        "id": nonce.id, "actorId": nonce.actor, "owner": nonce.owner, "roles": [], "apiServer": ctx.tenant.url,
-        "level": nonce.level.name, "description": nonce.description or "", "maxUses": nonce.most,
-        "currentUses": nonce.uses, "remainingUses": nonces.UNLIMITED if unlimited else nonce.most - nonce.uses,
-        "createTime": _at(nonce.created), "lastUseTime": _at(nonce.used),
-        "_links": _links(ctx, path, nonce.owner, actor=f"/{nonce.actor}"),
-    }  # fmt: skip
-
-
 async def listNonces(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
-    told = [_nonce(ctx, nonce) for nonce in nonces.all_of(ctx.store, actor["id"])]
+    actor = opened(ctx, actorId, Level.UPDATE)
+    told = [records.nonce(ctx, nonce) for nonce in nonces.all_of(ctx.store, actor["id"])]
     return Answer(told, message="Actor nonces retrieved successfully.")
 
 
 async def addNonce(ctx: Context, *, actorId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     wanted = await _object(ctx)
     _still(ctx, actor["id"])
     nonce = nonces.make(ctx.store, actor["id"], ctx.user, wanted, ctx.tenant.name.upper())
-    return Answer(_nonce(ctx, nonce), message="Actor nonce created successfully.")
+    return Answer(records.nonce(ctx, nonce), message="Actor nonce created successfully.")
 
 
 async def getNonce(ctx: Context, *, actorId: str, nonceId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     found = nonces.get(ctx.store, actor["id"], nonceId)
-    return Answer(_nonce(ctx, found), message="Actor nonce retrieved successfully.")
+    return Answer(records.nonce(ctx, found), message="Actor nonce retrieved successfully.")
 
 
 async def deleteNonce(ctx: Context, *, actorId: str, nonceId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     nonces.drop(ctx.store, nonces.get(ctx.store, actor["id"], nonceId))
     return Answer(None, message="Actor nonce deleted successfully.")
 
@@ -390,56 +299,23 @@ def _execution(ctx: Context, actor: Record, execution_id: str) -> Execution:
 
 
 async def listExecutions(ctx: Context, *, actorId: str, limit: int, offset: int) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
+    actor = opened(ctx, actorId, Level.READ)
     queue = ctx.tenant.actors.queue
-    totals = queue.totals(actor["id"])
-    lines: Records = [
-        {
-            "id": one.id, "status": one.status, "startTime": _at(one.started), "finishTime": _at(one.finished),
-            "messageReceivedTime": _at(one.received),
-        }
-        for one in queue.page(actor["id"], limit, offset)
-    ]  # fmt: skip
-    told = {
-        "actorId": actor["id"], "apiServer": ctx.tenant.url, "owner": actor["owner"], "executions": lines,
-        "totalExecutions": totals.executions, "totalCpu": totals.cpu, "totalIo": totals.io,
-        "totalRuntime": totals.runtime, "_links": _links(ctx, f"/{actor['id']}/executions", actor["owner"]),
-    }  # fmt: skip
+    told = records.summary(ctx, actor, queue.totals(actor["id"]), queue.page(actor["id"], limit, offset))
     return Answer(told, message="Actor executions retrieved successfully.")
 
 
 async def getExecution(ctx: Context, *, actorId: str, executionId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
+    actor = opened(ctx, actorId, Level.READ)
     one = _execution(ctx, actor, executionId)
-    path = f"/{actor['id']}/executions/{one.id}"
-    told = {
-        "id": one.id, "actorId": actor["id"], "apiServer": ctx.tenant.url, "executor": one.executor,
-        "status": one.status, "messageReceivedTime": _at(one.received), "startTime": _at(one.started),
-        "finishTime": _at(one.finished), "runtime": one.runtime, "cpu": one.cpu, "io": one.io,
-        "_links": _links(ctx, path, one.executor, logs=f"{path}/logs"),
-    }  # fmt: skip
-    if one.worker is not None:
-        told["workerId"] = one.worker
-    if one.over:
-        told["exitCode"] = -1 if one.exit is None else one.exit
-        told["finalState"] = _final_state(one)
+    told = records.execution(ctx, actor, one)
     return Answer(told, message="Actor execution retrieved successfully.")
-
-
-def _final_state(one: Execution) -> Record:
-    """The state of a container that has ended, as those who made containers tell it."""
-    return {
-        "Status": "exited", "Running": False, "Paused": False, "Restarting": False, "OOMKilled": False, "Dead": False,
-        "Pid": 0, "ExitCode": -1 if one.exit is None else one.exit,
-        "Error": "" if one.status == "COMPLETE" else "the execution failed; its log says why",
-        "StartedAt": _at(one.started), "FinishedAt": _at(one.finished),
-    }  # fmt: skip
 
 
 @route("DELETE", f"{ACTORS}/{{actorId}}/executions/{{executionId}}")
 async def end_execution(ctx: Context, *, actorId: str, executionId: str) -> Result:
     """End an execution that runs. AgavePy has no name for it."""
-    actor = _actor(ctx, actorId, Level.UPDATE)
+    actor = opened(ctx, actorId, Level.UPDATE)
     one = _execution(ctx, actor, executionId)
     if one.status != "RUNNING":
         raise Refusal(400, f"The execution is {one.status}: only one that is RUNNING can be ended")
@@ -448,67 +324,61 @@ async def end_execution(ctx: Context, *, actorId: str, executionId: str) -> Resu
 
 
 async def getOneExecutionResult(ctx: Context, *, actorId: str, executionId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
+    actor = opened(ctx, actorId, Level.READ)
     process = ctx.tenant.actors.process(actor["id"], _execution(ctx, actor, executionId).id)
     looking = ctx.request.method == "HEAD"
     return Response(await trio.to_thread.run_sync(lambda: process.pop(keep=looking)), headers=CORS, media_type=BINARY)
 
 
 async def getExecutionLogs(ctx: Context, *, actorId: str, executionId: str) -> Result:
-    actor = _actor(ctx, actorId, Level.READ)
+    actor = opened(ctx, actorId, Level.READ)
     one = _execution(ctx, actor, executionId)
     path = f"/{actor['id']}/executions/{one.id}"
     logs = await trio.to_thread.run_sync(ctx.tenant.actors.process(actor["id"], one.id).log) if one.over else ""
-    told = {"logs": logs, "_links": _links(ctx, f"{path}/logs", one.executor, execution=path)}
+    told = {"logs": logs, "_links": records.links(ctx, f"{path}/logs", one.executor, execution=path)}
     return Answer(told, message="Logs retrieved successfully.")
 
 
 # aliases -------------------------------------------------------------------------------------------------------------
 
 
-def _alias(ctx: Context, alias: aliases.Alias) -> Record:
-    links = _links(ctx, f"/aliases/{alias.alias}", alias.owner, actor=f"/{alias.actor}")
-    return {"alias": alias.alias, "actorId": alias.actor, "owner": alias.owner, "_links": links}
-
-
 async def listAliases(ctx: Context) -> Result:
-    _signed_in(ctx)
+    signed_in(ctx)
     visible = []
     for alias in aliases.all_of(ctx.store):
         actor = ctx.store.get("actor", alias.actor)
-        if actor is not None and _may(ctx, actor, Level.READ):
-            visible.append(_alias(ctx, alias))
+        if actor is not None and may(ctx, actor, Level.READ):
+            visible.append(records.alias(ctx, alias))
     return Answer(visible, message="Aliases retrieved successfully.")
 
 
 async def addAlias(ctx: Context, *, body: Any) -> Result:
-    owner, asked = _signed_in(ctx), _an_object(body)
-    actor = _actor(ctx, str(asked.get("actorId") or ""), Level.UPDATE)
+    owner, asked = signed_in(ctx), _an_object(body)
+    actor = opened(ctx, str(asked.get("actorId") or ""), Level.UPDATE)
     alias = aliases.make(ctx.store, asked.get("alias"), actor["id"], owner)
-    return Answer(_alias(ctx, alias), message="Actor alias created successfully.")
+    return Answer(records.alias(ctx, alias), message="Actor alias created successfully.")
 
 
 async def getAlias(ctx: Context, *, alias: str) -> Result:
     found = aliases.get(ctx.store, alias)
-    _actor(ctx, found.actor, Level.READ)
-    return Answer(_alias(ctx, found), message="Actor alias retrieved successfully.")
+    opened(ctx, found.actor, Level.READ)
+    return Answer(records.alias(ctx, found), message="Actor alias retrieved successfully.")
 
 
 @route("PUT", f"{ACTORS}/aliases/{{alias}}")
 async def move_alias(ctx: Context, *, alias: str) -> Result:
     """Let an alias stand for another actor. AgavePy has no name for it."""
-    _signed_in(ctx)
+    signed_in(ctx)
     asked = _an_object(await body_of(ctx.request))
     found = aliases.get(ctx.store, alias)
-    _actor(ctx, found.actor, Level.UPDATE)
-    target = _actor(ctx, str(asked.get("actorId") or ""), Level.UPDATE)
-    return Answer(
-        _alias(ctx, aliases.move(ctx.store, found, target["id"])), message="Actor alias updated successfully."
-    )
+    opened(ctx, found.actor, Level.UPDATE)
+    target = opened(ctx, str(asked.get("actorId") or ""), Level.UPDATE)
+    moved = aliases.move(ctx.store, found, target["id"])
+    return Answer(records.alias(ctx, moved), message="Actor alias updated successfully.")
 
 
 async def deleteAlias(ctx: Context, *, alias: str) -> Result:
     found = aliases.get(ctx.store, alias)
-    _actor(ctx, found.actor, Level.UPDATE)
+    opened(ctx, found.actor, Level.UPDATE)
     aliases.drop(ctx.store, found)
     return Answer(None, message=f"Alias {alias} deleted successfully.")
