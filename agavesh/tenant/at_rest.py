@@ -59,6 +59,8 @@ def at_rest(root: Path) -> Iterator[Profiles]:
         records = Store(root / "tenant.db", auth.TABLES)
         try:
             users, secrets = auth.Auth(records), Secrets.of(root / "secrets.json")
-            yield Profiles(People(records, users, secrets, partial(secrets.keep, root / "secrets.json")), users)
+            people = People(records, users, secrets, partial(secrets.keep, root / "secrets.json"))
+            people.mend()
+            yield Profiles(people, users)
         finally:
             records.close()

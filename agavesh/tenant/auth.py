@@ -134,6 +134,11 @@ class Auth:
             self._store.sql("update users set password = ? where username = ? and password = ?", better, username, kept)
         return username
 
+    def has_password(self, username: str, password: str) -> bool:
+        """Whether it is the user's password. It blocks: while the tenant serves, `check_password` is the one to ask."""
+        kept = self._kept(username)
+        return bool(kept) and passwords.fits(password, kept)
+
     def _kept(self, username: str) -> str:
         rows = self._store.sql("select password from users where username = ?", username)
         return str(rows[0][0]) if rows else ""

@@ -131,7 +131,8 @@ class People:
             raise Refusal(400, "Invalid value for username: the one in the body is not that of the path.")
         admin, password = _admin(body), None if body.get("password") is None else checked_password(body["password"])
         kept = None if password is None else await self._auth.hashed(password)
-        with self._together():
+        own = next((user for user in self._secrets.users if user["username"] == username), None)
+        with self._noted(own if password is not None else None, password), self._together():
             profile = personal(body, self.profile(username))
             self._lone_email(profile)
             if admin is not None:
@@ -140,13 +141,35 @@ class People:
                 self._auth.set_password(username, kept)
             self._store.put("profile", username, profile, owner=username)
             self._store.event(profile["uuid"], "UPDATED", _what_changed(username, body), by=by)
-        if password is not None and self._is_own(username):
-            for user in self._secrets.users:
-                if user["username"] == username:
-                    user["password"] = password
-            self._keep()
-            self.announce()
         return profile
+
+    @contextlib.contextmanager
+    def _noted(self, own: Record | None, password: str | None) -> Iterator[None]:
+        """Let `secrets.json` know the new password of one of the tenant's own users, whatever cuts the change in two:
+        it has both until the records have the new one."""
+        if own is None:
+            yield
+            return
+        own["next"] = password
+        try:
+            self._keep()
+            yield
+        except BaseException:
+            del own["next"]
+            raise
+        own["password"] = own.pop("next")
+        self._keep()
+        self.announce()
+
+    def mend(self) -> None:
+        """Find out which of two passwords holds, where a crash cut the change of one in two. It may take a moment."""
+        cut = [user for user in self._secrets.users if "next" in user]
+        for user in cut:
+            new = user.pop("next")
+            if self._auth.has_password(user["username"], new):
+                user["password"] = new
+        if cut:
+            self._keep()
 
     def delete(self, username: str, *, by: str) -> Record:
         """Remove a user with their tokens, clients, roles, grants, internal users, and the keys that they gave away:

@@ -122,6 +122,7 @@ class Tenant:
         """Undo what a crash of an earlier run cut in two, and sweep what it left. Nothing works in the folder yet."""
         self.changes.mend()
         self.arrivals.sweep()
+        self.people.mend()
         for left in self.root.glob(".*.json.????????"):  # what `write_private` had not yet put in place
             left.unlink()
 

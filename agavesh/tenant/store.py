@@ -153,6 +153,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
+        self._db.execute("pragma secure_delete = on")  # what is deleted may have been a secret
         self._db.execute("pragma wal_autocheckpoint = 0")  # a commit must not wait for the disk: see `checkpoint`
         for tables in (TABLES, *more):
             self._db.executescript(tables)

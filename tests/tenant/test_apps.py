@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx
 import pytest
+import trio
 
+from agavesh.tenant.apps import bundles
 from tests.tenant.shop import Shop, field, record, shop_of
 
 
@@ -258,3 +261,36 @@ async def test_the_form_of_an_app_submits_a_job_of_it(shop: Shop) -> None:
     assert answer.status_code == 201, answer.text
     job = await shop.ended(answer.json()["result"]["id"])
     assert await shop.output(job["id"], "by-form.out") == f"5 fast -q in.txt hidden\n{said}\n"
+
+
+async def test_who_publish_at_the_same_time_get_an_app_each(shop: Shop, admin: httpx.AsyncClient) -> None:
+    app, made = await shop.app("true", files={f"{number}.txt": "x" * 10000 for number in range(50)}), []
+
+    async def publish() -> None:
+        answer = await admin.put(f"/apps/v2/{app}", json={"action": "publish"})
+        assert answer.status_code == 202, answer.text
+        made.append(answer.json()["result"])
+
+    async with trio.open_nursery() as all_at_once:
+        for _ in range(6):
+            all_at_once.start_soon(publish)
+    assert len({each["id"] for each in made}) == 6
+    for each in made:
+        assert (await admin.get(f"/apps/v2/{each['id']}")).json()["result"]["uuid"] == each["uuid"]
+        assert (await shop.ran(each["id"]))["status"] == "FINISHED"
+
+
+async def test_an_app_that_is_made_while_another_is_copied_to_its_name_stays(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, unpack = await shop.app("true"), bundles.unpack
+
+    async def unpacked(*arguments: Any, **more: Any) -> list[str]:
+        names = await unpack(*arguments, **more)
+        await shop.app("true", name="mine", label="made meanwhile")
+        return names
+
+    monkeypatch.setattr(bundles, "unpack", unpacked)
+    answer = await shop.http.put(f"/apps/v2/{app}", json={"action": "clone", "name": "mine"})
+    assert (answer.status_code, "exists" in answer.json()["message"]) == (400, True)
+    assert (await shop.http.get("/apps/v2/mine-1.0")).json()["result"]["label"] == "made meanwhile"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from agavesh.tenant import passwords
+from agavesh.tenant import passwords, server
 from agavesh.tenant.auth import LOOKS, Denied
 
 SYSTEMS = "/systems/v2/"
@@ -198,3 +198,29 @@ async def test_a_client_is_let_into_the_services_that_it_is_subscribed_to(http, 
     assert (await http.get("/profiles/v2/me", headers=token)).status_code == 403
     assert (await http.post(subscriptions, json={"apiName": "*"}, auth=alice)).status_code == 201
     assert (await http.get("/profiles/v2/me", headers=token)).status_code == 200
+
+
+@pytest.mark.parametrize("cut", ["before the records", "after the records"])
+async def test_whatever_cuts_a_change_of_password_the_tenants_own_users_can_sign_in(tenant_root, cut, monkeypatch):
+    secrets = tenant_root / "secrets.json"
+    async with server.running(tenant_root) as state:
+        before = next(user["password"] for user in state.secrets.users if user["username"] == "alice")
+        keep, kept_at = state.people._keep, []
+
+        def crashing():
+            if kept_at:
+                raise KeyboardInterrupt
+            keep()
+            kept_at.append(1)
+
+        monkeypatch.setattr(state.people, "_keep", crashing)
+        if cut == "before the records":
+            monkeypatch.setattr(state.auth, "set_password", lambda *_: crashing())
+        with pytest.raises(KeyboardInterrupt):
+            await state.people.update("alice", {"password": NEW}, by="alice")
+        assert NEW in secrets.read_text()
+        state.secrets.users.clear()  # what this process knew is gone
+    async with server.running(tenant_root) as state:
+        user = next(user for user in json.loads(secrets.read_text())["users"] if user["username"] == "alice")
+        assert user == {"username": "alice", "password": before if cut == "before the records" else NEW}
+        assert await state.auth.check_password("alice", user["password"]) == "alice"

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from agavesh.tenant.files.disk import said
-from agavesh.tenant.files.trees import copy_tree, erase
+from agavesh.tenant.files.trees import copy_tree, erase, sync
 from agavesh.tenant.refusal import Refusal
 
 
@@ -67,12 +67,12 @@ def checksum_of(bundle: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-async def pack(bundle: Path, target: Path, staging: Path) -> str:
-    """Make a zip of a bundle. Its checksum."""
-    return await trio.to_thread.run_sync(_zip, bundle, target, staging)
+async def pack(bundle: Path, staging: Path) -> tuple[Path, str]:
+    """Make a zip of a bundle, on the disk: where it is until it is put in place, and its checksum."""
+    return await trio.to_thread.run_sync(_zip, bundle, staging)
 
 
-def _zip(bundle: Path, target: Path, staging: Path) -> str:
+def _zip(bundle: Path, staging: Path) -> tuple[Path, str]:
     temporary = staging / f"job-{secrets.token_hex(8)}"
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
@@ -80,8 +80,8 @@ def _zip(bundle: Path, target: Path, staging: Path) -> str:
                 file = (bundle / name).resolve()
                 if file.is_file() and file.is_relative_to(bundle.resolve()):
                     archive.write(file, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(target)
-    finally:
+        sync(temporary)
+        return temporary, checksum_of(temporary)
+    except BaseException:
         temporary.unlink(missing_ok=True)
-    return checksum_of(target)
+        raise

@@ -204,14 +204,16 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
     record = _renamed(app, body, "executionSystem")
     application(record)
     check_system(ctx, record)
-    name, number = f"{record['name']}-{record['version']}", app["revision"]
-    while ctx.store.get("app", f"{name}u{number}") is not None:
-        number += 1
     system = _up(ctx, ctx.tenant.files.default_system(ctx.user))
     folder = (system.get("storage", {}).get("publicAppsDir") or "/apps").strip("/")
-    target = place_on(ctx.tenant, system["id"], f"/{folder}/{name}u{number}.zip")
     with _noted(ctx, app, "PUBLISHING_FAILED"):
-        checksum = await bundles.pack(_folder(ctx, app), Path(target.disk.at(target.path)), incoming(ctx.tenant))
+        zipped, checksum = await bundles.pack(_folder(ctx, app), incoming(ctx.tenant))
+        # no await until the record is written: the number would be another's, who publishes at the same time
+        name, number = f"{record['name']}-{record['version']}", app["revision"]
+        while ctx.store.get("app", f"{name}u{number}") is not None:
+            number += 1
+        target = place_on(ctx.tenant, system["id"], f"/{folder}/{name}u{number}.zip")
+        _put(ctx, zipped, Path(target.disk.at(target.path)))
     changes = {
         "isPublic": True, "revision": number, "uuid": new_uuid("005"), "created": date(time.time()),
         "checksum": checksum,
@@ -222,6 +224,15 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
     with ctx.store.together():  # who listens to the source hears of it too
         ctx.store.event(app["uuid"], "PUBLISHED", f"App was published as {app_id}", by=ctx.user)
         return write(ctx, {**record, **changes}, app_id, "PUBLISHED", f"App was published from {app['id']}")
+
+
+def _put(ctx: Context, zipped: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        zipped.replace(target)
+        ctx.store.touched(target.parent)
+    finally:
+        zipped.unlink(missing_ok=True)
 
 
 async def _clone(ctx: Context, app: Record, body: Record) -> Record:
@@ -245,6 +256,8 @@ async def _clone(ctx: Context, app: Record, body: Record) -> Record:
             source, Path(target.disk.at(target.path)), incoming(ctx.tenant), None,
             checksum=app.get("_checksum"),
         )  # fmt: skip
+    if ctx.store.get("app", app_id) is not None:  # made while the files were copied
+        raise Refusal(400, f"An app {app_id} exists: give the copy another name or version")
     ctx.tenant.files.record(target, ctx.user)
     changes = {
         "owner": ctx.user, "isPublic": False, "revision": 1, "uuid": new_uuid("005"), "created": date(time.time()),
