@@ -340,6 +340,21 @@ async def test_many_uuids_can_be_asked_for_at_once(tenant):
             assert await names(alice, q) == ["n2", "n1", "n0"]
 
 
+async def test_a_page_looks_through_all_systems_once_for_its_links(tenant, monkeypatch):
+    store = tenant.state.store
+    uuid, looks = store.get("system", "data.demo")["uuid"], []
+    every = store.all
+    monkeypatch.setattr(store, "all", lambda kind, **more: looks.append(kind) or every(kind, **more))
+    async with tenant.http() as alice:
+        for _ in range(3):
+            await put(alice, associationIds=[uuid])
+        looks.clear()
+        found = (await alice.get(DATA)).json()["result"]
+    href = f"{tenant.url}/systems/v2/data.demo"
+    assert [each["_links"]["associationIds"][0]["href"] for each in found] == [href] * 3
+    assert looks == ["system"]
+
+
 async def test_lists_have_pages_and_an_order(tenant):
     async with tenant.http() as alice:
         made = [await put(alice, name, value) for name, value in (("b", 2), ("a", "x"), ("c", None), ("a", [1]))]

@@ -10,7 +10,7 @@ import trio
 
 from agavesh.tenant.context import Answer, Context, Record, Result, described
 from agavesh.tenant.meta import conformity, documents, requests, search
-from agavesh.tenant.meta.associations import thing
+from agavesh.tenant.meta.associations import Thing, Things
 from agavesh.tenant.meta.documents import Document, Schema
 from agavesh.tenant.meta.pems import TOLD, MetaGrants
 from agavesh.tenant.meta.query import BadQuery
@@ -29,7 +29,8 @@ T = TypeVar("T", Document, Schema)
 
 async def listMetadata(ctx: Context, *, q: str | None, limit: int, offset: int, privileged: bool | None) -> Result:
     found = await _found(ctx, search.KIND_DOCUMENT, q, privileged)
-    return [_document(ctx, each) for each in found]
+    things = Things(ctx.store)
+    return [_document(ctx, each, things) for each in found]
 
 
 async def searchSchema(ctx: Context, *, q: str | None, limit: int, offset: int) -> Result:
@@ -147,23 +148,22 @@ def _tell_associates(ctx: Context, document: Document, event: str) -> None:
         ctx.store.event(uuid, event, f"Metadata {document.uuid}", by=ctx.user)
 
 
-def _document(ctx: Context, document: Document) -> Record:
-    record = document.record()
+def _document(ctx: Context, document: Document, things: Things | None = None) -> Record:
+    record, things = document.record(), things or Things(ctx.store)
     if ctx.filtered:
         record["value"] = msgspec.json.decode(document.value)
     links: Record = {
         "self": ctx.link(f"{DATA}/{document.uuid}"),
         "permissions": ctx.link(f"{DATA}/{document.uuid}/pems"),
         "owner": ctx.link(f"/profiles/v2/{document.owner}"),
-        "associationIds": [_association(ctx, uuid) for uuid in document.associations],
+        "associationIds": [_association(ctx, uuid, things.find(uuid)) for uuid in document.associations],
     }
     if document.schema:
         links["schema"] = ctx.link(f"{SCHEMAS}/{document.schema}")
     return {**record, "_links": links}
 
 
-def _association(ctx: Context, uuid: str) -> Record:
-    found = thing(ctx.store, uuid)
+def _association(ctx: Context, uuid: str, found: Thing | None) -> Record:
     return {
         "rel": uuid,
         "href": ctx.url(found.path) if found and found.path else None,

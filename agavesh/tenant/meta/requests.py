@@ -10,7 +10,7 @@ import msgspec
 
 from agavesh.tenant.context import Context, Record
 from agavesh.tenant.meta import documents
-from agavesh.tenant.meta.associations import METADATA, SCHEMA, thing
+from agavesh.tenant.meta.associations import METADATA, SCHEMA, Things
 from agavesh.tenant.meta.documents import Schema
 from agavesh.tenant.meta.pems import TOLD, MetaGrants, wanted
 from agavesh.tenant.meta.search import Order
@@ -74,8 +74,9 @@ def _associations(ctx: Context, given: Any) -> list[str]:
     found = list(dict.fromkeys(each.strip() for each in uuids if each.strip()))
     if len(found) > MOST:
         raise Refusal(400, f"Invalid associationIds value. There may be {MOST} at most.")
+    things = Things(ctx.store)
     for uuid in found:
-        known = thing(ctx.store, uuid)
+        known = things.find(uuid)
         if known is None or known.path is None:
             what = {METADATA: "metadata resource", SCHEMA: "metadata schema"}.get(type_of(uuid), "associated object")
             raise Refusal(400, f"No {what} found with uuid {uuid[:100]}")
