@@ -1,4 +1,4 @@
-"""Who may do what with an actor: levels, everybody, administrators, nonces; and what others are told."""
+"""Grants and nonces of actors: how they add up, end and are refused. Who may what is in `rights_tables`."""
 
 from __future__ import annotations
 
@@ -9,100 +9,11 @@ from tests.tenant.troupe import ACTORS, image, troupe_of
 
 ECHO = "import os\nprint(os.environ['_abaco_username'], os.environ['MSG'])\n"
 
-# every call that names an actor, and the level that it needs
-CALLS = (
-    ("GET", "", "READ"),
-    ("GET", "/messages", "READ"),
-    ("GET", "/state", "READ"),
-    ("GET", "/permissions", "READ"),
-    ("GET", "/workers", "READ"),
-    ("GET", "/workers/{worker}", "READ"),
-    ("GET", "/executions", "READ"),
-    ("GET", "/executions/{execution}", "READ"),
-    ("GET", "/executions/{execution}/logs", "READ"),
-    ("GET", "/executions/{execution}/results", "READ"),
-    ("POST", "/messages", "EXECUTE"),
-    ("PUT", "", "UPDATE"),
-    ("POST", "/state", "UPDATE"),
-    ("POST", "/permissions", "UPDATE"),
-    ("POST", "/workers", "UPDATE"),
-    ("GET", "/nonces", "UPDATE"),
-    ("POST", "/nonces", "UPDATE"),
-    ("GET", "/nonces/{nonce}", "UPDATE"),
-    ("DELETE", "/nonces/{nonce}", "UPDATE"),
-    ("DELETE", "/messages", "UPDATE"),
-    ("DELETE", "/executions/{execution}", "UPDATE"),
-    ("DELETE", "/workers/{worker}", "UPDATE"),
-    ("DELETE", "", "UPDATE"),
-)
-BODIES = {
-    ("POST", "/messages"): {"message": "hi"},
-    ("PUT", ""): {"image": "test"},
-    ("POST", "/state"): {"a": 1},
-    ("POST", "/permissions"): {"user": "carol", "level": "READ"},
-    ("POST", "/workers"): {"num": 1},
-    ("POST", "/nonces"): {"maxUses": 1},
-}
-LEVELS = ("NONE", "READ", "EXECUTE", "UPDATE")
-DONE = {("DELETE", "/executions/{execution}"): 400}  # it is over: with the level, this is the answer
-
 
 @pytest.fixture
 async def troupe(tenant):
     async with troupe_of(tenant) as found:
         yield found
-
-
-async def props(troupe) -> dict[str, str]:
-    """A stateful actor with one of each."""
-    actor = await troupe.actor(ECHO, stateless=False)
-    execution = await troupe.send(actor)
-    await troupe.ended(actor, execution)
-    (worker,) = await troupe.until(f"/{actor}/workers", lambda found: found[0]["status"] == "READY")
-    nonce = await troupe.ask("POST", f"/{actor}/nonces", json={"level": "NONE"})
-    return {"actor": actor, "execution": execution, "worker": worker["id"], "nonce": nonce["id"]}
-
-
-async def walk(http, things, level, **query):
-    """All calls in turn; which were answered with something else than expected of one with `level`."""
-    wrong = []
-    for method, path, needed in CALLS:
-        url = f"{ACTORS}/{things['actor']}{path.format(**things)}"
-        answer = await http.request(method, url, json=BODIES.get((method, path)), params=query)
-        granted = LEVELS.index(level) >= LEVELS.index(needed)
-        if answer.status_code != (DONE.get((method, path), 200) if granted else 400):
-            wrong.append((method, path, answer.status_code, answer.text))
-        if not granted and "Not authorized" not in answer.json()["message"]:
-            wrong.append((method, path, answer.text))
-    return wrong
-
-
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("whom", ["bob", "ABACO_WORLD"])
-async def test_each_call_needs_its_level(tenant, troupe, level, whom):
-    things = await props(troupe)
-    granted = await troupe.ask("POST", f"/{things['actor']}/permissions", json={"user": whom, "level": level})
-    assert granted == {"alice": "UPDATE", whom: level}
-    async with tenant.http("bob") as http:
-        assert await walk(http, things, level) == []
-
-
-@pytest.mark.parametrize("level", LEVELS)
-async def test_a_nonce_opens_its_actor_to_its_level_without_a_token(tenant, troupe, level):
-    things = await props(troupe)
-    nonce = await troupe.ask("POST", f"/{things['actor']}/nonces", json={"level": level})
-    async with httpx.AsyncClient(base_url=tenant.url, trust_env=False) as http:
-        assert await walk(http, things, level, **{"x-nonce": nonce["id"]}) == []
-
-
-async def test_an_owner_and_an_administrator_may_do_everything_whatever_was_granted(tenant, troupe):
-    things = await props(troupe)
-    await troupe.ask("POST", f"/{things['actor']}/permissions", json={"user": "alice", "level": "NONE"})
-    async with tenant.http("alice") as http:
-        assert await walk(http, things, "UPDATE") == []
-    things = await props(troupe)
-    async with tenant.http("admin") as http:
-        assert await walk(http, things, "UPDATE") == []
 
 
 async def test_a_users_own_grant_and_everybodys_add_up(tenant, troupe):
