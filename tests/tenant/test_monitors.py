@@ -7,14 +7,17 @@ import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from agavesh.api.models.monitors import Monitor
 from agavesh.client import Agave
 from agavesh.client.errors import BadRequest, NotAllowed, NotFound
 from agavesh.tenant import server
+from agavesh.tenant.monitors import life
 
 from ..conftest import Tenant
 
@@ -194,6 +197,35 @@ async def test_a_monitor_is_its_owners_alone(tenant: Tenant, agave: Agave, monit
 async def test_what_makes_no_sense_is_refused(agave: Agave, wrong: dict[str, object]) -> None:
     with pytest.raises(BadRequest, match=next(iter(wrong))):
         await agave.monitors.add(body={"target": "data.demo", **wrong})
+
+
+async def test_a_few_checks_run_at_once_however_many_ask(
+    agave: Agave, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may start a process."""
+    running, most, full = 0, 0, trio.Event()
+    really = life.tries
+
+    async def counted(*args: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == life.AT_ONCE:
+            full.set()
+        await full.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        try:
+            return await really(*args)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(life, "tries", counted)
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + 30
+        for _ in range(3 * life.AT_ONCE):
+            nursery.start_soon(lambda: agave.monitors.runCheck(monitorId=monitor.id or ""))
+    assert most == life.AT_ONCE
+    assert len(await agave.monitors.listChecks(monitorId=monitor.id or "")) == 3 * life.AT_ONCE
 
 
 async def test_a_deleted_monitor_is_gone_with_its_checks(tenant: Tenant, agave: Agave, monitor: Monitor) -> None:

@@ -73,9 +73,8 @@ class Monitors:
 
     async def _due(self, monitor_id: str) -> None:
         try:
-            async with self._places:
-                if (monitor := self._tenant.store.get("monitor", monitor_id)) is not None:
-                    await self.check(monitor)
+            if (monitor := self._tenant.store.get("monitor", monitor_id)) is not None:
+                await self.check(monitor)
         except Unwritable as trouble:
             log.warning("a check cannot be written down: %s", trouble.strerror)
             await trio.sleep(self.minute)
@@ -85,8 +84,9 @@ class Monitors:
 
     async def check(self, monitor: Record) -> Record:
         """Try a monitor's system now; the check that decides: the first part that did not pass, else the last."""
-        tenant, system = self._tenant, self._tenant.store.get("system", monitor["target"])
-        outcomes = await tries(tenant, system, monitor["owner"])
+        tenant = self._tenant
+        async with self._places:
+            outcomes = await tries(tenant, tenant.store.get("system", monitor["target"]), monitor["owner"])
         made = [self._record(monitor["id"], outcome) for outcome in outcomes]
         check = next((one for one in made if one["result"] != "PASSED"), made[-1])
         current = tenant.store.get("monitor", monitor["id"])
