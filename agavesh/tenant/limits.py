@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -18,7 +19,7 @@ def gigabytes(value: Any) -> float | None:
     if found is None:
         return None
     amount = float(found[1]) * _UNITS[(found[2] or "").upper()]
-    return amount if amount > 0 else None
+    return amount if 0 < amount < math.inf else None
 
 
 def seconds(value: Any) -> int | None:

@@ -646,3 +646,13 @@ async def test_a_job_that_is_stopped_while_it_is_reset_is_stopped_whichever_came
             both.start_soon(partial(http.post, f"/jobs/v2/{job['id']}", json={"action": action}))
     assert (await shop.job(job["id"]))["status"] == "STOPPED"
     assert processes_of(job["id"]) == []
+
+
+async def test_an_address_that_is_none_is_refused_as_an_input_and_as_an_import(shop: Shop) -> None:
+    app = await shop.app("true", inputs=[field("text")])
+    nowhere = "http://[::1"
+    answer = await shop.http.post("/jobs/v2/", json={"name": "x", "appId": app, "inputs": {"text": nowhere}})
+    assert (answer.status_code, "is no address" in answer.json()["message"]) == (400, True)
+    for body in ({"urlToIngest": nowhere}, {"urlToIngest": nowhere, "fileName": "x"}):
+        answer = await shop.http.post("/files/v2/media/system/data.demo/alice", json=body)
+        assert (answer.status_code, "is no address" in answer.json()["message"]) == (400, True)

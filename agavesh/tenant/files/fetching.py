@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 
@@ -12,6 +12,14 @@ from agavesh.tenant.refusal import Refusal
 
 BLOCK = 1 << 20  # bytes
 CONNECTING, SILENCE = 30.0, 60.0  # seconds for a connection, and without a byte
+
+
+def parts(url: str) -> SplitResult:
+    """An address in its parts. Refusal 400 for one that is none."""
+    try:
+        return urlsplit(url)
+    except ValueError as problem:
+        raise Refusal(400, f"{url} is no address: {problem}") from None
 
 
 async def fetch(url: str, file: Path) -> int:
@@ -24,7 +32,7 @@ async def fetch(url: str, file: Path) -> int:
 
     total = 0
     patience = httpx.Timeout(CONNECTING, read=SILENCE)
-    by_proxy = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
+    by_proxy = parts(url).hostname not in ("localhost", "127.0.0.1", "::1")
     try:
         async with (
             httpx.AsyncClient(timeout=patience, follow_redirects=True, trust_env=by_proxy) as client,

@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import trio
 
 from agavesh.tenant.files.disk import normal, said
-from agavesh.tenant.files.fetching import fetch
+from agavesh.tenant.files.fetching import fetch, parts
 from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.trees import dress, erase, fill, graft, in_the_way, sync
@@ -75,7 +75,7 @@ class Staging:
 
     def fetch(self, place: Place, user: str, url: str, tell: Sequence[dict[str, Any]] = ()) -> tuple[str, str]:
         """Import from a URL, later: the record's uuid and its status. `tell` as in `take`."""
-        if urlsplit(url).scheme not in SCHEMES:
+        if parts(url).scheme not in SCHEMES:
             raise Refusal(400, f"No valid URL specified: the schemes are {', '.join(SCHEMES)}")
         return self._queue(place, Arrival(self.temporary(), "", user, url, fetched=True), tell), "STAGING_QUEUED"
 
@@ -261,7 +261,7 @@ class Staging:
 
 def import_name(url: str) -> str:
     """What an import is called if nobody says: the last part of the URL's path."""
-    return unquote(normal(urlsplit(url).path).rpartition("/")[2]) or "unknown"
+    return unquote(normal(parts(url).path).rpartition("/")[2]) or "unknown"
 
 
 def _progress(source: str, size: int) -> dict[str, Any]:

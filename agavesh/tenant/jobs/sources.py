@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from agavesh.tenant.files.disk import name_of
+from agavesh.tenant.files.fetching import parts
 from agavesh.tenant.jobs.places import output_place
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem
@@ -55,7 +56,7 @@ def source_of(tenant: Tenant, user: str, uri: str) -> Source:
 
 def _name(url: str) -> str:
     """What a download is called in the job's folder: the last part of the address, and never a path."""
-    name = unquote(urlsplit(url).path.rstrip("/")).rpartition("/")[2]
+    name = unquote(parts(url).path.rstrip("/")).rpartition("/")[2]
     return name if name not in ("", ".", "..") and "\0" not in name else "unknown"
 
 
