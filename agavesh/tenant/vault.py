@@ -8,6 +8,7 @@ and a missing one concerns nothing but what it sealed. It knows bytes, no creden
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -65,12 +66,14 @@ class Vault:
         return None if path.exists() else path
 
     def _sealing_key(self) -> str:
-        """The id of the current key, or of a fresh one where there is none, or its file is gone."""
-        key_id = self._current()
-        if not key_id or not self._path(key_id).exists():
-            key_id = secrets.token_hex(8)
-            self._make(self._path(key_id))
-            self._keep(key_id)
+        """The id of the current key, or of a fresh one where there is none, or its file is of no use."""
+        if key_id := self._current():
+            with contextlib.suppress(Closed):
+                self._cipher(key_id)
+                return key_id
+        key_id = secrets.token_hex(8)
+        self._make(self._path(key_id))
+        self._keep(key_id)
         return key_id
 
     def _make(self, path: Path) -> None:

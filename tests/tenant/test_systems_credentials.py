@@ -198,6 +198,27 @@ async def test_a_copy_of_the_folder_opens_nothing_without_the_key_and_all_with_i
         assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
 
 
+@pytest.mark.parametrize("harm", ["open to others", "empty", "no key", "a folder"])
+async def test_where_the_key_is_of_no_use_what_is_given_anew_is_sealed_with_a_fresh_one(tenant_root, keys, harm):
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        await result(alice.post("/systems/v2/", json=host()), 201)
+    (key,) = keys.iterdir()
+    match harm:
+        case "open to others":
+            key.chmod(0o644)
+        case "a folder":
+            key.unlink()
+            key.mkdir()
+        case _:
+            key.write_text("" if harm == "empty" else "no key")
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
+        refused = await alice.post("/systems/v2/exec-1", json=await result(alice.get("/systems/v2/exec-1")))
+        assert (refused.status_code, str(key) in refused.json()["message"]) == (412, True)
+        await result(alice.post(PATH, json=AUTHS[0]), 201)
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [True, True]
+
+
 async def test_a_seal_is_good_for_its_own_credential_only(tenant, alice):
     await result(alice.post("/systems/v2/", json=host()), 201)
     await result(alice.post(PATH, json=AUTHS[0]), 201)
