@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-import requests  # AgavePy's, not ours
 from agavepy.actors import AbacoExecutor  # type: ignore[import-not-found]  # it lives in an environment of its own
+from agavepy.agave import Agave  # type: ignore[import-not-found]
 
 from .scene import Facts, Scene, awaited, status_of
 
@@ -48,17 +48,15 @@ def nonces(scene: Scene, actor: str) -> Facts:
     service, here = scene.alice.actors, {"actorId": actor}
     nonce = service.addNonce(**here, body={"maxUses": 3, "level": "READ"})["id"]
 
-    def opened() -> requests.Response:
-        """What one gets who has the nonce, and no token."""
-        url, given = f"{scene.url}/actors/v2/{actor}", {"x-nonce": nonce}
-        return requests.get(url, params=given, verify=scene.tenant["ca_cert"], timeout=30)
-
+    # who has the nonce, and no token
+    other = Agave(api_server=scene.url, use_nonce=True, verify=scene.tenant["ca_cert"], proxies={}).actors
     facts: Facts = {"nonces": [one["id"] for one in scene.same("actors.listNonces", **here)] == [nonce]}
-    facts["opened"] = opened().json()["result"]["id"] == actor
+    facts["actor"], facts["opened"] = actor, other.get(**here, nonce=nonce)["id"]
     record = scene.same("actors.getNonce", **here, nonceId=nonce)
     facts["nonce"] = [record["level"], record["maxUses"], record["remainingUses"]]
+    facts["to send"] = status_of(other.sendMessage, **here, nonce=nonce, body={"message": "no"})
     service.deleteNonce(**here, nonceId=nonce)
-    facts["no nonces"] = [len(scene.same("actors.listNonces", **here)), opened().status_code]
+    facts["no nonces"] = [len(scene.same("actors.listNonces", **here)), status_of(other.get, **here, nonce=nonce)]
     return facts
 
 

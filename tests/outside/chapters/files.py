@@ -102,11 +102,12 @@ def permissions(scene: Scene, path: str) -> Facts:
 def described(scene: Scene) -> Facts:
     """What is told of an upload beside the file: AgavePy drops it, or breaks off; ours says it."""
     service, there = scene.alice.files, {"systemId": SYSTEM, "filePath": FOLDER}
-    (scene.folder / "plain.txt").write_bytes(CONTENT)
+    for name in ("plain.txt", "default.txt"):
+        (scene.folder / name).write_bytes(CONTENT)
     facts: Facts = {}
     with (scene.folder / "plain.txt").open("rb") as file:
         facts["theirs"] = service.importData(**there, fileToUpload=file, fileName="named.txt")["name"]
-    with (scene.folder / "plain.txt").open("rb") as file:
+    with (scene.folder / "default.txt").open("rb") as file:
         given = {"sourcefilePath": FOLDER, "fileToUpload": file, "fileName": "named.txt"}
         facts["theirs by default"] = service.importToDefaultSystem(**given)["name"]
     facts["ours"] = scene.ours("files.importData", **there, fileToUpload=CONTENT, fileName="named.txt")["name"]
@@ -121,7 +122,7 @@ def described(scene: Scene) -> Facts:
     imported = scene.ours("files.importData", **given, notifications=told)
     facts["ours told"] = imported["name"]
     delivered(scene, imported["uuid"])
-    for name in ("plain.txt", "named.txt", "by default.txt", "told.txt"):
+    for name in ("plain.txt", "default.txt", "named.txt", "by default.txt", "told.txt"):
         here = {"systemId": SYSTEM, "filePath": f"{FOLDER}/{name}"}
         awaited(lambda here=here: status_of(service.download, **here) == 0)
         facts[name] = service.download(**here).content == CONTENT
