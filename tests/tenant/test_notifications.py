@@ -391,3 +391,18 @@ async def test_a_certificate_that_nobody_trusts_is_no_success(alice: Subscriber,
         assert (found["responseCode"], hook.told) == (None, [])
         [kept] = await alice.get(f"{made['id']}/attempts")
         assert "certificate" in kept["response"]["message"].lower()
+
+
+async def test_for_a_user_who_was_removed_nothing_is_told(tenant: Tenant, hook: Hook) -> None:
+    """Though what they own stays, and others change it."""
+    person = {"username": "zoe", "password": "a password of zoe's", "email": "zoe@example.org"}
+    async with tenant.http("admin") as admin:
+        assert (await admin.post("/profiles/v2", json=person)).status_code == 201
+        tenant.users["zoe"] = person["password"]
+        async with tenant.http("zoe") as zoe:
+            uuid = (await zoe.post("/meta/v2/data", json={"name": "n", "value": 1})).json()["result"]["uuid"]
+            made = await Subscriber(zoe).subscribe(uuid, hook.url)
+        assert (await admin.delete("/profiles/v2/zoe")).status_code == 200
+        assert (await admin.post(f"/meta/v2/data/{uuid}", json={"name": "n", "value": 2})).status_code == 200
+    assert tenant.state.notifications.kept.is_hearing(made["id"]), "it has not fired"
+    assert hook.told == []
