@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from agavesh.tenant.demo.seed import SMALL
 from agavesh.tenant.faults import Faults
 from agavesh.tenant.jobs.runs import Run
 from agavesh.tenant.state import Tenant as State
+
+# a background job of a script has Ctrl-C ignored, and so would the programs have that tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a machine with other work to do is no fault of what is tested
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
