@@ -19,7 +19,7 @@ from agavesh.tenant.files.disk import name_of, parent_of
 from agavesh.tenant.files.history import content_changed
 from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.places import Place
-from agavesh.tenant.files.trees import below, copy_tree, dress, erase, fill
+from agavesh.tenant.files.trees import copy_tree, dress, erase, fill, paths_below
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date
 
@@ -71,18 +71,19 @@ async def _rename(ctx: Context, place: Place, path: str, body: Record) -> Result
     if "/" in name or name in ("", ".", ".."):
         raise Refusal(400, f"{path} is no name; rename stays in the folder, move leaves it")
     target = place.on(ctx.tenant.files.resolve(place.system, ctx.user, f"{parent_of(place.path)}/{name}"))
-    return await _relocate(ctx, place, target, "RENAME", "Rename success")
+    await require_whole(ctx, place, Pem.WRITE, "move", follow=False)
+    return _relocate(ctx, place, target, "RENAME", "Rename success")
 
 
 async def _move(ctx: Context, place: Place, path: str, body: Record) -> Result:
-    return await _relocate(ctx, place, _target(ctx, place, path), "MOVED", "Move success")
+    await require_whole(ctx, place, Pem.WRITE, "move", follow=False)
+    return _relocate(ctx, place, _target(ctx, place, path), "MOVED", "Move success")
 
 
-async def _relocate(ctx: Context, place: Place, target: Place, event: str, message: str) -> Result:
+def _relocate(ctx: Context, place: Place, target: Place, event: str, message: str) -> Result:
     files = ctx.tenant.files
     if place.path == "/":
         raise Refusal(403, "The root of a system stays where it is")
-    await require_whole(ctx, place, Pem.WRITE, "move", follow=False)
     files.require_to_write(target, ctx.user)
     look(ctx, place)
     if os.path.lexists(target.disk.at(target.path, follow=False)):
@@ -214,9 +215,9 @@ async def require_whole(ctx: Context, place: Place, needed: Pem, doing: str, *, 
     files.require(place, ctx.user, needed, doing, follow=follow)
     real = place.on(place.disk.real(place.path, follow=follow))
     folder = Path(place.disk.at(real.path, follow=follow))
-    if files.alike(real, ctx.user) or folder.is_symlink() or not folder.is_dir():
+    if files.alike(real, ctx.user):
         return
-    for path in await trio.to_thread.run_sync(below, folder):
+    for path in await trio.to_thread.run_sync(paths_below, folder):
         files.require(real.on(f"{real.path.rstrip('/')}/{shown(path)}"), ctx.user, needed, doing, follow=False)
         await trio.lowlevel.checkpoint()
 

@@ -160,9 +160,9 @@ def _copy_link(link: Path, target: Path) -> None:
     target.symlink_to(leads)
 
 
-def below(folder: Path) -> list[str]:
-    """The paths of all that is in a folder, from there."""
-    return [path for path, _ in _walk(folder, "")]
+def paths_below(folder: Path) -> list[str]:
+    """The paths of all that is in a folder, from there; none for what is no folder."""
+    return [path for path, _ in _walk(folder, "")] if _is_folder(folder) else []
 
 
 def in_the_way(tree: Path, target: Path) -> str | None:
