@@ -1,7 +1,9 @@
 """The OpenAPI 3.1 document of the platform, made from the catalogue. Pure: declarations in, a JSON object out.
 
 What OpenAPI cannot say it does not say: a path parameter that holds slashes is an ordinary one here, and the keys that
-every call takes (`filter`, `naked`, `pretty`, and searches by any field) are told in words.
+every call takes (`filter`, `naked`, `pretty`, and searches by any field) are told in words. It has one operation for a
+method and path, where the catalogue may have two that differ in their body: that one is called as the first, takes the
+bodies of both, and `x-agave-operations` names all.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from agavesh.api.wire import Fault
 REF: Final = "#/components/schemas/{name}"
 JSON: Final = "application/json"
 XML: Final = "application/xml"
+BINARY: Final = "application/octet-stream"
 FORM: Final = "application/x-www-form-urlencoded"
 PARTS: Final = "multipart/form-data"
 REASONS: Final = {
@@ -41,14 +44,15 @@ Object = dict[str, Any]
 
 def document(url: str = "/") -> Object:
     """The whole document, for a tenant at `url`."""
-    operations = list(_first_of_each(catalogue.operations()))
-    models = sorted({kind for operation in operations for kind in _models(operation)}, key=lambda kind: kind.__name__)
+    places = _places(catalogue.operations())
+    spoken_of = {kind for operation in catalogue.operations() for kind in _models(operation)}
+    models = sorted(spoken_of, key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components([*models, Fault], ref_template=REF)
     paths: dict[str, Object] = {}
     known: dict[str, str] = {}  # a path of each form: parameters at one place have one name
-    for operation in operations:
-        path = known.setdefault(_form(operation.path), operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, path)
+    for place in places:
+        path = known.setdefault(_form(place[0].path), place[0].path)
+        paths.setdefault(path, {})[place[0].method.lower()] = _operation(place, path)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Agave v2", "version": __version__, "description": WORDS},
@@ -85,14 +89,12 @@ _GATEWAY_FAULT: Final[Object] = {
 }
 
 
-def _first_of_each(operations: Iterable[Operation]) -> Iterator[Operation]:
-    """Of operations at one method and path the first, whose answer counts; they differ in their body only."""
-    seen = set()
+def _places(operations: Iterable[Operation]) -> list[list[Operation]]:
+    """Operations by method and path, those of one place together."""
+    found: dict[tuple[str, str], list[Operation]] = {}
     for operation in operations:
-        place = operation.method, _form(operation.path)
-        if place not in seen:
-            seen.add(place)
-            yield operation
+        found.setdefault((operation.method, _form(operation.path)), []).append(operation)
+    return [*found.values()]
 
 
 def _form(path: str) -> str:
@@ -107,21 +109,26 @@ def _models(operation: Operation) -> Iterator[type[msgspec.Struct]]:
                 yield option
 
 
-def _operation(operation: Operation, path: str) -> Object:
-    names = dict(zip(re.findall(r"\{([^}]*)\}", operation.path), re.findall(r"\{([^}]*)\}", path), strict=True))
-    params = operation.params.values()
+def _operation(place: list[Operation], path: str) -> Object:
+    """What stands at one method and path. The first of several counts, but for the bodies and the refusals."""
+    first = place[0]
+    names = dict(zip(re.findall(r"\{([^}]*)\}", first.path), re.findall(r"\{([^}]*)\}", path), strict=True))
+    refusals = sorted({status for operation in place for status in statuses.refusals(operation)})
     described: Object = {
-        "operationId": operation.key,
-        "summary": operation.summary,
-        "tags": [operation.service],
-        "security": [{"token" if operation.token else "password": []}],
-        "responses": {str(status): _success(operation, status) for status in statuses.successes(operation)}
-        | {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses.refusals(operation)},
+        "operationId": first.key,
+        "x-agave-operations": [operation.key for operation in place],
+        "summary": " ".join(operation.summary for operation in place),
+        "tags": [first.service],
+        "security": [{"token" if first.token else "password": []}],
+        "responses": {str(status): _success(first, status) for status in statuses.successes(first)}
+        | {str(status): {"$ref": f"#/components/responses/{status}"} for status in refusals},
     }
+    params = first.params.values()
     if outside := [_parameter(param, names) for param in params if param.place in ("path", "query")]:
         described["parameters"] = outside
-    if (body := _body(operation)) is not None:
-        described["requestBody"] = body
+    if bodies := [body for operation in place if (body := _body(operation)) is not None]:
+        content = {kind: schema for body in bodies for kind, schema in body["content"].items()}
+        described["requestBody"] = {"required": all(body["required"] for body in bodies), "content": content}
     return described
 
 
@@ -154,6 +161,8 @@ def _schema(param: Param) -> Object:
 def _body(operation: Operation) -> Object | None:
     params = operation.params.values()
     for param in params:
+        if param.place == "body" and param.type is bytes:
+            return {"required": True, "content": {BINARY: {"schema": {"type": "string", "format": "binary"}}}}
         if param.place == "body":
             struct = isinstance(param.type, type) and issubclass(param.type, msgspec.Struct)
             schema: Object = {"$ref": REF.format(name=param.type.__name__)} if struct else {}

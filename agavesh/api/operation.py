@@ -141,7 +141,7 @@ class Operation:
 
 
 def _word(hint: Any) -> tuple[Word, Any]:
-    """The Word and the bare type in an annotation such as `Limit | None`; a Struct or a dict is a body."""
+    """The Word and the bare type in an annotation such as `Limit | None`; a Struct, a dict or bytes are a body."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, _UnionType) else (hint,)
     for option in options:
         if typing.get_origin(option) is typing.Annotated:
@@ -149,6 +149,8 @@ def _word(hint: Any) -> tuple[Word, Any]:
             for note in notes:
                 if isinstance(note, Word):
                     return note, kind
+    if bytes in options:
+        return Word("the request's body: bytes", place="body"), bytes
     names = [option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)]
     described = names[0].__name__ if names else "any JSON value"
     return Word(f"the request's body: {described}", place="body"), names[0] if names else Any

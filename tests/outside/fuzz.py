@@ -25,6 +25,7 @@ from .processes import Platform, wait_until
 load_all_checks()
 CONFORMS = CHECKS.get_by_names(["status_code_conformance", "content_type_conformance", "response_schema_conformance"])
 PATIENCE = 60.0  # seconds for one answer
+BINARY = "application/octet-stream"
 
 ODD = ["nothing", "ü b", "a/../../b", "%2e%2e", "x" * 300, "a?b#c", "*", "' or 1=1 --"]  # names for any place
 SYSTEM = {
@@ -73,6 +74,7 @@ BODIES: dict[str, list[dict[str, Any]]] = {
     "clients.addSubscriptionForClient": [{"apiName": "*"}, {"apiName": "files", "tier": "GOLD"}],
 }  # fmt: skip
 STRANGE: list[Any] = [None, "", 7, -1, 1e300, True, [], {}, [[1]], {"a": {"b": None}}, "x" * 5000, "ü\n\x7f", "../.."]
+BYTES = st.sampled_from([b"", b"\0", b'{"message": 1', b"\xff" * 100_000]) | st.binary(max_size=64)
 
 
 class Finding(NamedTuple):
@@ -94,6 +96,7 @@ class Fuzz:
         self._session.trust_env = False
         self._session.verify = tenant["ca_cert"] or True
         self.statuses: Counter[int] = Counter()
+        self.binary = 0  # requests whose body was bytes
         self.findings: list[Finding] = []
         self.document = self._session.get(f"{self.url}/openapi.json", timeout=PATIENCE).json()
         self._meant = self._made()
@@ -107,22 +110,31 @@ class Fuzz:
         )
 
     def run(self, operation: APIOperation, *, examples: int, fixed: bool) -> None:
-        """Send so many requests as the document allows them, and half as many that it does not. With `fixed` they are
-        the same ones each time."""
-        for mode, number in ((GenerationMode.POSITIVE, examples), (GenerationMode.NEGATIVE, max(examples // 2, 1))):
-            quiet = settings(
-                max_examples=number, deadline=None, derandomize=fixed, database=None, phases=[Phase.generate],
-                suppress_health_check=[*HealthCheck],
-            )  # fmt: skip
+        """Send so many requests as the document allows them, and half as many that it does not; where bytes are taken
+        beside something else, as many of these too. With `fixed` they are the same ones each time."""
+        self._draw(operation, GenerationMode.POSITIVE, examples, fixed=fixed)
+        self._draw(operation, GenerationMode.NEGATIVE, max(examples // 2, 1), fixed=fixed)
+        if BINARY in operation.definition.raw.get("requestBody", {}).get("content", {}):
+            self._draw(operation, GenerationMode.POSITIVE, examples, fixed=fixed, binary=True)
 
-            def send(case: Case, data: st.DataObject) -> None:
-                self._send(operation, self._meaning(operation, case, data))
+    def _draw(
+        self, operation: APIOperation, mode: GenerationMode, number: int, *, fixed: bool, binary: bool = False
+    ) -> None:
+        quiet = settings(
+            max_examples=number, deadline=None, derandomize=fixed, database=None, phases=[Phase.generate],
+            suppress_health_check=[*HealthCheck],
+        )  # fmt: skip
 
-            drawn = given(case=operation.as_strategy(generation_mode=mode), data=st.data())
-            try:
-                quiet(drawn(send))()
-            except Unsatisfiable:
-                assert mode is GenerationMode.NEGATIVE, operation.label  # there is nothing that it does not allow
+        def send(case: Case, data: st.DataObject) -> None:
+            if binary:
+                case.media_type, case.body = BINARY, data.draw(BYTES)
+            self._send(operation, self._meaning(operation, case, data))
+
+        drawn = given(case=operation.as_strategy(generation_mode=mode), data=st.data())
+        try:
+            quiet(drawn(send))()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE, operation.label  # there is nothing that it does not allow
 
     def still_signed_in(self) -> bool:
         """Whether the requests had a token that was good, to the last."""
@@ -144,7 +156,7 @@ class Fuzz:
         for name in [*case.query] if isinstance(case.query, dict) else []:
             if data.draw(st.booleans()) and (names := self._names(key, name)):
                 case.query[name] = data.draw(st.sampled_from(names))
-        if (bodies := self._bodies(key)) and (choice := data.draw(st.integers(0, 3))):
+        if case.media_type != BINARY and (bodies := self._bodies(key)) and (choice := data.draw(st.integers(0, 3))):
             case.body = dict(data.draw(st.sampled_from(bodies)))
             if choice == 3:
                 case.body[data.draw(st.sampled_from([*case.body]))] = data.draw(st.sampled_from(STRANGE))
@@ -169,6 +181,7 @@ class Fuzz:
             self._session.auth = (self._user["username"], self._user["password"])
         answer = case.call(base_url=self.url, session=self._session, timeout=PATIENCE)
         self.statuses[answer.status_code] += 1
+        self.binary += case.media_type == BINARY
         try:
             case.validate_response(answer, checks=CONFORMS)
         except FailureGroup as failures:

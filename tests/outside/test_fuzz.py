@@ -30,6 +30,7 @@ def test_every_route_answers_as_the_document_says(fuzz: Fuzz, record_property: S
     for operation in fuzz.operations():
         fuzz.run(operation, examples=2, fixed=True)
     assert not fuzz.findings, told(fuzz.findings)
+    assert fuzz.binary
     assert fuzz.still_signed_in()
     record_property(SAID, f"fuzz: {sum(fuzz.statuses.values())} requests, {dict(sorted(fuzz.statuses.items()))}")
 
@@ -40,5 +41,6 @@ def test_every_route_answers_so_for_long(fuzz: Fuzz, record_property: Say) -> No
         for operation in fuzz.operations():
             fuzz.run(operation, examples=20, fixed=False)
     assert not fuzz.findings, told(fuzz.findings)
+    assert fuzz.binary
     assert fuzz.still_signed_in()
     record_property(SAID, f"fuzz: {sum(fuzz.statuses.values())} requests, {dict(sorted(fuzz.statuses.items()))}")
