@@ -199,6 +199,7 @@ FILES = Table(" ".join(["owner", *GRANTS, "stranger", "administrator"]), (*on_bo
 ))  # fmt: skip
 
 ALL_WITH_A_ROLE = "200 200 200 200 200 404 200"
+FOR_ALL = {f"public {role}": role for role in ("GUEST", "USER")}  # what `world` was given before it was published
 
 
 def on_system(*rows: tuple[str, str, str, dict[str, Any], str]) -> tuple[Row, ...]:
@@ -227,6 +228,16 @@ FILES_BY_ROLE = Table(SYSTEMS.callers, on_system(
     ("delete", PUBLIC, FILE, {}, "200 200 403 403 403 403 200"),
     ("delete", PUBLIC, FOLDER, {}, "200 200 401 401 401 401 200"),
     ("updatePermissions", PUBLIC, FILE, to("READ"), "201 201 403 403 403 403 201"),
+    *(row for state in FOR_ALL for row in (  # a stronger role, of the caller's own or everybody's, sees no less
+        ("list", state, FOLDER, {}, "200 200 200 200 200 200 200"),
+        ("download", state, FILE, {}, "200 200 200 200 200 200 200"),
+        ("getHistory", state, FILE, {}, "200 200 200 200 200 200 200"),
+        ("manage", state, FILE, act("rename", path="z"), "200 200 403 403 403 403 200"),
+        ("importData", state, FOLDER, {"upload": "new"}, "202 202 403 403 403 403 202"),
+        ("importData", state, FOLDER, {"upload": "a.txt"}, "202 202 403 403 403 403 202"),
+        ("updatePermissions", state, FILE, to("READ"), "201 201 403 403 403 403 201"),
+        ("delete", state, FILE, {}, "200 200 403 403 403 403 200"),
+    )),
     ("download", DISABLED, FILE, {}, "400 400 400 400 400 404 400"),
     ("list", "public execution", "/", {}, "403 403 403 403 403 403 200"),
     ("importData", "public execution", "/", {"upload": "new"}, "403 403 403 403 403 403 202"),

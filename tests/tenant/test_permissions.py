@@ -71,6 +71,8 @@ async def a_system(stage: Stage, state: str, record: dict[str, Any] = HOST) -> S
         await an_app(stage, SHARED, name=f"on-{n}", executionSystem=subject["systemId"])
     for name, role in ROLES.items():
         stage.state.store.sql("insert into roles values (?, ?, ?)", subject["systemId"], name, role)
+    if state in tables.FOR_ALL:
+        stage.state.store.sql("insert into roles values (?, 'world', ?)", subject["systemId"], tables.FOR_ALL[state])
     if (action := {PUBLIC: "PUBLISH", DISABLED: "DISABLE"}.get(state.split()[0])) is not None:
         await stage.done("administrator", "systems.manage", subject, body={"action": action})
     ann = {"username": "ann", "email": "a@b.org", "uuid": "1-003"}

@@ -139,8 +139,17 @@ class Files:
         """What the user may do at a path. Roles decide first, then homes, owners and grants, nearest first."""
         if (decided := self._decided(place, user)) is not None:
             return decided
-        bits = Pem.READ if self.role(place.system, user) == "GUEST" else Pem.NONE
+        bits = Pem.READ if self._open_to_all(place.system) else Pem.NONE
         return bits | self._granted(place, user)
+
+    def _open_to_all(self, system: dict[str, Any]) -> bool:
+        """Whether all may read everything on a public storage: whoever gave `world` a role, GUEST or more, said so.
+
+        It does not hang on the caller's own role, which may be a stronger one; and the role that all have where
+        nothing was given opens nobody's home.
+        """
+        rows = self._tenant.store.sql("select 1 from roles where system = ? and username = 'world'", system["id"])
+        return bool(rows)
 
     def _decided(self, place: Place, user: str) -> Pem | None:
         """What the user may do at a place and everywhere below it, where no owner and no grant has a say."""
