@@ -35,6 +35,8 @@ create table if not exists records (
     kind text not null, id text not null, owner text not null, created real not null, body blob not null,
     primary key (kind, id));
 create index if not exists records_by_age on records (kind, created);
+create index if not exists records_by_uuid on records (json_extract(cast(body as text), '$.uuid'))
+    where kind in ('app', 'system');
 create table if not exists events (
     number integer primary key, uuid text not null, at real not null, status text not null, by text not null,
     description text not null, more blob);
@@ -246,6 +248,15 @@ class Store:
         record: Record = msgspec.json.decode(rows[0][0])
         self._kept[kind, id] = record
         return record
+
+    def of_uuid(self, kind: str, uuid: str) -> Record | None:
+        """The app or the system of a uuid, or None: these two are kept by an id that a person chose."""
+        rows = self.sql(
+            "select id from records where kind in ('app', 'system') and kind = ?"  # the first is what the index wants
+            " and json_extract(cast(body as text), '$.uuid') = ?",
+            kind, uuid,
+        )  # fmt: skip
+        return self.get(kind, rows[0][0]) if rows else None
 
     def put(self, kind: str, id: str, record: Record, *, owner: str) -> None:
         """Write one record, new or not; the time it was first written stays."""

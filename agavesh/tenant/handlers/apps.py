@@ -60,7 +60,7 @@ def _full(ctx: Context, app: Mapping[str, Any]) -> Record:
 @described("005", "app")
 def told(ctx: Context, uuid: str) -> Record | None:
     """An app as those are told who subscribed to it; a removed one too."""
-    app = next((app for app in ctx.store.all("app") if app["uuid"] == uuid), None)
+    app = ctx.store.of_uuid("app", uuid)
     if app is not None and Pem.READ & ~rights(ctx, app):
         raise Refusal(403, "Permission denied. You do not have permission to view this application")
     return _full(ctx, app) if app is not None else None

@@ -59,7 +59,7 @@ def _visible(ctx: Context) -> Iterable[Record]:
 @described("006", "system")
 def told(ctx: Context, uuid: str) -> Record | None:
     """A system as those are told who subscribed to it; a disabled one too."""
-    system = next((system for system in ctx.store.all("system") if system["uuid"] == uuid), None)
+    system = ctx.store.of_uuid("system", uuid)
     if system is not None and not ctx.tenant.files.has_role(system, ctx.user, "GUEST"):
         raise Refusal(403, f"User does not have permission to view the system {system['id']}")
     return full(ctx, system) if system is not None else None
