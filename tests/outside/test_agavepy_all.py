@@ -147,7 +147,7 @@ def test_paths_without_a_system_mean_the_default_one(story: Story) -> None:
     facts = story["on_default_system"]
     events = facts.pop("events")
     assert [one for one in events if one != "DOWNLOAD"] == [
-        "CREATED", "STAGING_QUEUED", "STAGING_COMPLETED", "PERMISSION_GRANT",
+        "CREATED", "STAGING_QUEUED", "UPLOAD", "STAGING_COMPLETED", "PERMISSION_GRANT",
     ]  # fmt: skip
     assert facts == {
         "made": "/alice/default", "empty": ["."], "uploaded": "data.demo", "same bytes": True, "imported": True,

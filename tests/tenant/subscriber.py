@@ -21,7 +21,7 @@ class Subscriber:
         self.http = http
 
     async def upload(self, path: str = NOTES, content: bytes = b"text", **fields: str) -> dict[str, Any]:
-        """Put a file; its events on an existing one are OVERWRITTEN, STAGING_QUEUED, STAGING_COMPLETED."""
+        """Put a file; events of an existing one: OVERWRITTEN, STAGING_QUEUED, UPLOAD, STAGING_COMPLETED."""
         folder, _, name = path.rpartition("/")
         answer = await self.http.post(
             f"/files/v2/media/system/data.demo/{folder}", files={"fileToUpload": (name, content)}, data=fields

@@ -160,7 +160,7 @@ async def test_a_held_upload_shows_the_old_file_until_it_settles(tenant):
         with tenant.faults.holding_staging():
             assert (await put(http, "/alice", "a", b"new")).json()["result"]["status"] == "STAGING_QUEUED"
             assert (await http.get(f"{MEDIA}//alice/a")).content == b"old"
-        assert (await settled(http, "/alice/a"))[-3:] == ["STAGING_QUEUED", "STAGING", "STAGING_COMPLETED"]
+        assert (await settled(http, "/alice/a"))[-4:] == ["STAGING_QUEUED", "STAGING", "UPLOAD", "STAGING_COMPLETED"]
         assert (await http.get(f"{MEDIA}//alice/a")).content == b"new"
 
 

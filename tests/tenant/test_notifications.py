@@ -65,10 +65,12 @@ async def test_a_persistent_one_is_told_of_all_events_in_their_order(alice: Subs
     made = await alice.subscribe(uuid, f"{hook.url}/?e=${{EVENT}}", persistent=True)
     await alice.upload(content=b"longer text")
     await alice.http.get(f"/files/v2/media/system/data.demo/{NOTES}")
-    told = await hook.heard(4)
-    assert [each.query["e"] for each in told] == ["OVERWRITTEN", "STAGING_QUEUED", "STAGING_COMPLETED", "DOWNLOAD"]
-    assert told[2].json["length"] == 11
-    assert (await alice.reached(made["id"], attempts=4))["status"] == "ACTIVE"
+    told = await hook.heard(5)
+    assert [each.query["e"] for each in told] == [
+        "OVERWRITTEN", "STAGING_QUEUED", "UPLOAD", "STAGING_COMPLETED", "DOWNLOAD",
+    ]  # fmt: skip
+    assert [each.json["length"] for each in told[2:]] == [11, 11, 11]
+    assert (await alice.reached(made["id"], attempts=5))["status"] == "ACTIVE"
 
 
 @pytest.mark.parametrize(
@@ -118,16 +120,16 @@ async def test_nobody_hears_of_what_they_may_not_see(tenant: Tenant, alice: Subs
         (await alice.http.post(pems, json={"username": "bob", "permission": "READ"})).raise_for_status()
         made = await bob.subscribe(uuid, f"{hook.url}/?e=${{EVENT}}", persistent=True)
         await alice.upload()
-        await hook.heard(3)
+        await hook.heard(4)
         (await alice.http.post(pems, json={"username": "bob", "permission": "NONE"})).raise_for_status()
         await alice.upload()
         mine = await alice.subscribe(uuid, f"{hook.url}/?alice", "DOWNLOAD")
         await alice.http.get(f"/files/v2/media/system/data.demo/{NOTES}")
         await alice.reached(mine["id"], status="COMPLETE")
         assert [told.query.get("e") for told in hook.told if "e" in told.query] == [
-            "OVERWRITTEN", "STAGING_QUEUED", "STAGING_COMPLETED"
+            "OVERWRITTEN", "STAGING_QUEUED", "UPLOAD", "STAGING_COMPLETED"
         ]  # fmt: skip
-        assert (await bob.get(made["id"]))["attempts"] == 3
+        assert (await bob.get(made["id"]))["attempts"] == 4
 
 
 async def test_a_subscription_is_its_owners(tenant: Tenant, alice: Subscriber, hook: Hook) -> None:
@@ -153,11 +155,11 @@ async def test_only_administrators_hear_of_everything(tenant: Tenant, alice: Sub
         made = await admin.subscribe("*", f"{hook.url}/?e=${{EVENT}}&u=${{UUID}}", persistent=True)
         uuid = (await alice.upload())["uuid"]
         await alice.subscribe(uuid, f"{hook.url}/?x=1", "DELETED")
-        told = await hook.heard(3)
+        told = await hook.heard(4)
         assert {each.query["u"] for each in told} == {uuid}
-        await admin.reached(made["id"], attempts=3)
+        await admin.reached(made["id"], attempts=4)
         assert (await admin.http.delete(f"/notifications/v2/{made['id']}")).status_code == 200
-    assert [each.query["e"] for each in hook.told] == ["CREATED", "STAGING_QUEUED", "STAGING_COMPLETED"]
+    assert [each.query["e"] for each in hook.told] == ["CREATED", "STAGING_QUEUED", "UPLOAD", "STAGING_COMPLETED"]
 
 
 async def test_a_subscription_can_be_subscribed_to_and_no_deeper(alice: Subscriber, hook: Hook) -> None:

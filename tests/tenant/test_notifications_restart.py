@@ -61,11 +61,11 @@ async def test_what_was_not_answered_when_the_tenant_was_killed_is_told_again(se
     await served.kill(signal.SIGKILL)
     hook.status = lambda told: 200
     await served.start()
-    await hook.heard(4)
-    assert events(hook) == ["OVERWRITTEN", "STAGING_QUEUED", "STAGING_COMPLETED"]
+    await hook.heard(5)
+    assert events(hook) == ["OVERWRITTEN", "STAGING_QUEUED", "UPLOAD", "STAGING_COMPLETED"]
     assert hook.told[0].headers["x-agave-delivery"] == hook.told[1].headers["x-agave-delivery"]
     async with alice_at(served) as alice:
-        found = await alice.reached(made["id"], attempts=3)
+        found = await alice.reached(made["id"], attempts=4)
         assert (found["success"], found["status"]) == (True, "ACTIVE")
 
 

@@ -1,10 +1,10 @@
 """Uploads and imports on their way to their place: the platform takes a file first and settles it later.
 
 A small upload is settled before its answer. A larger one, or an import, is a row in `stagings` and a task: history says
-STAGING_QUEUED, STAGING, then STAGING_COMPLETED or STAGING_FAILED. The bytes lie in a temporary, and on the disk, until
-one rename puts them in place with their records (see `changes`), so nobody reads a part; a tenant that was stopped in
-between goes on at its next start. Files for one path settle in the order they came, wherever its record has moved to
-meanwhile.
+STAGING_QUEUED, STAGING, then STAGING_COMPLETED or STAGING_FAILED; of an upload, not of an import, UPLOAD just before it
+is completed. The bytes lie in a temporary, and on the disk, until one rename puts them in place with their records (see
+`changes`), so nobody reads a part; a tenant that was stopped in between goes on at its next start. Files for one path
+settle in the order they came, wherever its record has moved to meanwhile.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class Staging:
             return
         if not arrival.temporary.exists():  # in place, but the machine went down before the disk had all of the records
             with self._tenant.store.together():
-                self._note(arrival, "STAGING_COMPLETED", SETTLED)
+                self._completed(arrival)
                 self._done(arrival)
             return
         size = arrival.temporary.stat().st_size
@@ -228,9 +228,14 @@ class Staging:
             self._done(arrival)
 
     def _settled(self, arrival: Arrival, size: int) -> None:
-        self._note(arrival, "STAGING_COMPLETED", SETTLED, {"progress": _progress(arrival.source, size)})
+        self._completed(arrival, {"progress": _progress(arrival.source, size)})
         for system, path in self._tenant.store.sql("select system, path from files where uuid = ?", arrival.uuid):
             content_changed(self._tenant, system, path, arrival.user)
+
+    def _completed(self, arrival: Arrival, more: dict[str, Any] | None = None) -> None:
+        if not arrival.fetched:  # wire: the platform says so first, and programs wait for what is said last
+            self._note(arrival, "UPLOAD", "File upload has completed")
+        self._note(arrival, "STAGING_COMPLETED", SETTLED, more)
 
     def _done(self, arrival: Arrival) -> None:
         self._tenant.store.sql("delete from stagings where temporary = ?", arrival.temporary.name)
