@@ -20,6 +20,7 @@ from agavesh.tenant import fields
 from agavesh.tenant.auth import Auth
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Record, Store
+from agavesh.tenant.systems import stored
 from agavesh.tenant.words import date, new_uuid
 
 if TYPE_CHECKING:
@@ -257,9 +258,6 @@ class People:
         """Remove one, with their credentials on the owner's systems."""
         record = self.internal(owner, name)
         with self._store.together():
-            self._store.sql(
-                "delete from credentials where internal = ? and system in"
-                " (select id from records where kind = 'system' and owner = ?)", name, owner,
-            )  # fmt: skip
+            stored.drop_internal(self._store, owner, name, by=by)
             self._store.drop("internal", f"{owner}/{name}")
             self._store.event(record["uuid"], "DELETED", f"Internal user {name} of {owner}", by=by)

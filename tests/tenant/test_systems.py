@@ -283,14 +283,15 @@ async def test_every_change_is_in_the_history(alice, admin):
         await act(admin, action)
     await result(alice.delete("/systems/v2/exec-1"))
     assert await events(alice, "exec-1") == [
-        "CREATED", "UPDATED", "STATUS_UPDATE", "QUEUE_CREATE", "QUEUE_UPDATE", "QUEUE_DELETE", "ROLES_GRANT",
+        "CREATED", "AUTH_CONFIG_CREATE", "AUTH_CONFIG_CREATE", "UPDATED", "STATUS_UPDATE", "AUTH_CONFIG_UPDATE",
+        "AUTH_CONFIG_UPDATE", "QUEUE_CREATE", "QUEUE_UPDATE", "QUEUE_DELETE", "ROLES_GRANT",
         "ROLES_REVOKE", "DISABLED", "ENABLED", "SET_USER_DEFAULT", "UNSET_USER_DEFAULT", "PUBLISH",
         "SET_PUBLIC_DEFAULT", "UNPUBLISH", "UNSET_PUBLIC_DEFAULT", "DELETED",
     ]  # fmt: skip
     found = await result(alice.get("/systems/v2/exec-1/history", params={"status.like": "QUEUE*", "limit": 2}))
     assert [event["status"] for event in found] == ["QUEUE_CREATE", "QUEUE_UPDATE"]
     assert {event["createdBy"] for event in found} == {"alice"}
-    assert len({event["id"] for event in await result(alice.get("/systems/v2/exec-1/history"))}) == 17
+    assert len({event["id"] for event in await result(alice.get("/systems/v2/exec-1/history"))}) == 21
 
 
 async def test_queues_are_added_replaced_and_removed_but_the_last(alice, bob):

@@ -123,8 +123,13 @@ async def test_each_credential_is_listed_by_its_kind(tenant, alice):
     await result(alice.delete(PATH))
     assert await result(alice.get(PATH)) == []
     assert await events(alice, "exec-1") == [
-        "CREATED", "UPDATE_CREDENTIAL", "UPDATE_CREDENTIAL", "UPDATE_CREDENTIAL", "REMOVE_CREDENTIAL",
-        "REMOVE_CREDENTIAL", "CLEAR_CREDENTIALS",
+        "CREATED", "AUTH_CONFIG_CREATE", "AUTH_CONFIG_CREATE",
+        "AUTH_CONFIG_CREATE", "UPDATE_CREDENTIAL",
+        "AUTH_CONFIG_CREATE", "AUTH_CONFIG_UPDATE", "UPDATE_CREDENTIAL",
+        "AUTH_CONFIG_UPDATE", "AUTH_CONFIG_UPDATE", "UPDATE_CREDENTIAL",
+        "AUTH_CONFIG_DELETE", "REMOVE_CREDENTIAL",
+        "AUTH_CONFIG_DELETE", "REMOVE_CREDENTIAL",
+        "AUTH_CONFIG_DELETE", "AUTH_CONFIG_DELETE", "REMOVE_DEFAULT_CREDENTIAL", "CLEAR_CREDENTIALS",
     ]  # fmt: skip
 
 

@@ -76,7 +76,7 @@ async def add(ctx: Context, *, body: Any) -> Result:
     record, given = checked(body)
     with ctx.store.together():
         system = register(ctx, record)
-        credentials.keep(ctx.tenant, system["id"], given)
+        credentials.keep(ctx.tenant, system, given, by=ctx.user)
     return Answer(full(ctx, system), status=201)
 
 
@@ -89,7 +89,7 @@ def _replaced(ctx: Context, old: Record, body: Any) -> Record:
         credentials.opened(ctx.tenant, old["id"], part)
     with ctx.store.together():
         system = replace(ctx, old, record)
-        credentials.keep(ctx.tenant, system["id"], given)
+        credentials.keep(ctx.tenant, system, given, by=ctx.user)
     return full(ctx, system)
 
 
@@ -113,6 +113,8 @@ async def delete(ctx: Context, *, systemId: str) -> Result:
     if not ctx.tenant.files.has_role(system, ctx.user, "ADMIN"):
         raise Refusal(401, NO_MANAGER)
     with ctx.store.together():
+        if system["globalDefault"]:
+            ctx.store.event(system["uuid"], "UNSET_PUBLIC_DEFAULT", "The system is deleted", by=ctx.user)
         system = change(ctx, system, "DELETED", "System was deleted", {"available": False, "globalDefault": False})
         forget_defaults(ctx, system)
     return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from agavesh.tenant.context import Context, Record, Result
 from agavesh.tenant.refusal import Refusal
-from agavesh.tenant.systems import credentials, spec
+from agavesh.tenant.systems import spec, stored
 from agavesh.tenant.systems.records import (
     change,
     discard,
@@ -109,7 +109,7 @@ def _erase(ctx: Context, system: Record, action: str, body: Record) -> Result:
         ctx.store.drop("system", system_id)
         ctx.store.forget(system["uuid"])
         ctx.store.sql("delete from roles where system = ?", system_id)
-        credentials.forget(ctx.store, system_id)
+        stored.forget(ctx.store, system_id)
         ctx.tenant.files.forget_system(system_id)
     discard(ctx, system_id)
     return None

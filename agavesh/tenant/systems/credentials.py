@@ -8,7 +8,6 @@ key; a credential whose key is missing is shown as not valid, and is refused whe
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,15 +16,13 @@ import msgspec
 from agavesh.tenant.context import Answer, Context, Record, Records, Result
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.state import Tenant
-from agavesh.tenant.store import Store
-from agavesh.tenant.systems import auths
+from agavesh.tenant.systems import auths, stored
 from agavesh.tenant.systems.records import change, require_manager, system_of
+from agavesh.tenant.systems.stored import TOLD_AS
 from agavesh.tenant.vault import Closed
 from agavesh.tenant.words import date
 
 log = logging.getLogger(__name__)
-
-TOLD_AS = {"storage": "storage", "execution": "login"}  # wire: the part is called otherwise than the path calls it
 
 Auths = Mapping[str, Record]  # whole credentials, by the part of a system that they open
 
@@ -33,16 +30,14 @@ Auths = Mapping[str, Record]  # whole credentials, by the part of a system that 
 # kept and opened -----------------------------------------------------------------------------------------------------
 
 
-def keep(tenant: Tenant, system_id: str, given: Auths, internal: str = "") -> None:
-    """Keep credentials, in place of those there were."""
+def keep(tenant: Tenant, system: Record, given: Auths, *, by: str, internal: str = "") -> None:
+    """Keep credentials of a system, in place of those there were."""
     for part, auth in given.items():
         try:
-            body = _sealed(tenant, auth, _label(system_id, internal, part))
+            body = _sealed(tenant, auth, _label(system["id"], internal, part))
         except Closed as closed:
             raise Refusal(500, f"The credential cannot be kept: {closed}") from None
-        tenant.store.sql(
-            "insert or replace into credentials values (?, ?, ?, ?, ?)", system_id, internal, part, body, time.time()
-        )
+        stored.put(tenant.store, system, internal, part, body, by=by)
 
 
 def opened(tenant: Tenant, system_id: str, part: str, internal: str = "") -> Record | None:
@@ -66,11 +61,6 @@ def told(tenant: Tenant, system_id: str) -> dict[str, Record]:
     """What is told of a system's default credentials, by part."""
     rows = tenant.store.sql("select kind, body from credentials where system = ? and internal = ''", system_id)
     return {part: auths.shown(msgspec.json.decode(body)) for part, body in rows}
-
-
-def forget(store: Store, system_id: str) -> None:
-    """Drop all credentials of a system."""
-    store.sql("delete from credentials where system = ?", system_id)
 
 
 def _label(system_id: str, internal: str, part: str) -> str:
@@ -175,7 +165,7 @@ def store_credential(ctx: Context, system_id: str, internal: str | None, kind: s
     assert auth is not None  # there was no kept one to fall back on
     given = {part: auth for part, types in fits.items() if auth["type"] in types}
     with ctx.store.together():
-        keep(ctx.tenant, system_id, given, named)
+        keep(ctx.tenant, system, given, by=ctx.user, internal=named)
         for part in given if not named else ():
             name = TOLD_AS[part]
             system = change(
@@ -194,16 +184,8 @@ def clear_credentials(ctx: Context, system_id: str, internal: str | None, kind: 
     if internal:
         ctx.tenant.people.internal(system["owner"], internal)
     with ctx.store.together():
-        ctx.store.sql(
-            "delete from credentials where system = ?1 and (?2 is null or internal = ?2)"
-            " and (?3 is null or kind = ?3)",
-            system_id, internal, part,
-        )  # fmt: skip
-        if internal:
-            ctx.store.event(
-                system["uuid"], "REMOVE_CREDENTIAL", f"The credential of {internal} was removed", by=ctx.user
-            )
-        else:
+        stored.drop(ctx.store, system, internal, part, by=ctx.user)
+        if not internal:
             ctx.store.event(system["uuid"], "CLEAR_CREDENTIALS", "The credentials were cleared", by=ctx.user)
     return None
 
