@@ -140,6 +140,7 @@ class Event:
     by: str
     description: str
     told: Record | None = None  # what it brings besides, for those who are told of it
+    about: str = ""  # the uuid of what it is about, where that is another thing: whoever may not see that hears nothing
 
 
 class Store:
@@ -299,6 +300,15 @@ class Store:
             )  # fmt: skip
             if self.heard is not None:
                 self.heard(Event(uuid, status, by, description, told))
+
+    def tell(self, uuid: str, status: str, description: str, *, by: str, about: str) -> None:
+        """Something happened to the thing of `about` that those who listen to `uuid` may want to hear of.
+
+        The history of `uuid` does not have it: that is read by others than may know of `about`.
+        """
+        if self.heard is not None:
+            with self.together():
+                self.heard(Event(uuid, status, by, description, about=about))
 
     def events(self, uuid: str) -> list[tuple[float, str, str, str, Record]]:
         """The history of `uuid`, oldest first: (at, status, by, description, more)."""

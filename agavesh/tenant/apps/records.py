@@ -14,6 +14,12 @@ from agavesh.tenant.jobs.places import bundle_place
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date, new_uuid
 
+# what those hear who listen to the execution system, if it is not APP_UPDATE
+ON_SYSTEM = {
+    "CREATED": "APP_CREATE", "CLONED": "APP_CREATE", "PUBLISHED": "APP_CREATE", "DELETED": "APP_DELETE",
+}  # fmt: skip
+NOT_PUBLIC = "App is not for public use any more"
+
 
 def rights(ctx: Context, app: Mapping[str, Any]) -> Pem:
     """What the caller may do with an app. A public one is for all to see and to run."""
@@ -121,14 +127,24 @@ def write(ctx: Context, record: Record, app_id: str, event: str, description: st
     with ctx.store.together():
         ctx.store.put("app", app_id, whole, owner=whole["owner"])
         ctx.store.event(whole["uuid"], event, description, by=ctx.user)
+        _tell_system(ctx, whole, ON_SYSTEM.get(event, "APP_UPDATE"))
     return whole
+
+
+def _tell_system(ctx: Context, app: Record, event: str) -> None:
+    if (system := ctx.store.get("system", app["executionSystem"])) is not None:  # it may have been erased
+        ctx.store.tell(system["uuid"], event, f"App {app['id']}", by=ctx.user, about=app["uuid"])
 
 
 def erase(ctx: Context, app: Record) -> None:
     """Drop a record for good; the jobs that ran it are hidden."""
     with ctx.store.together():
         # whoever listens hears of it, though the history goes with the record
+        if app["isPublic"] and not app["_removed"]:
+            ctx.store.event(app["uuid"], "UNPUBLISHED", NOT_PUBLIC, by=ctx.user)
         ctx.store.event(app["uuid"], "DELETED", "App was removed", by=ctx.user)
+        if not app["_removed"]:
+            _tell_system(ctx, app, "APP_DELETE")
         ctx.store.drop("app", app["id"])
         ctx.store.forget(app["uuid"])
         for job_id in index.of_app(ctx.store, app["id"]):

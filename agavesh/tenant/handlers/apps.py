@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agavesh.tenant.apps import bundles, form
-from agavesh.tenant.apps.records import app_of, check_system, erase, register, rights, write
+from agavesh.tenant.apps.records import NOT_PUBLIC, app_of, check_system, erase, register, rights, write
 from agavesh.tenant.apps.spec import application
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.files.disk import said
@@ -191,7 +191,7 @@ def _administrators(ctx: Context, doing: str) -> None:
 def _enable(ctx: Context, app: Record, available: bool) -> Record:
     if Pem.WRITE & ~rights(ctx, app):
         raise Refusal(403, "Permission denied. You do not have permission to change this application")
-    event = "RESTORED" if available else "DISABLED"
+    event = "RESTORED" if available else "DISABLED"  # wire: the platform's only word for an app that is there again
     changed = {**app, "available": available, "_removed": app["_removed"] and not available}
     return write(ctx, changed, app["id"], event, f"App was {'enabled' if available else 'disabled'}")
 
@@ -223,6 +223,9 @@ async def _publish(ctx: Context, app: Record, body: Record) -> Record:
     app_id = f"{name}u{number}"
     with ctx.store.together():  # who listens to the source hears of it too
         ctx.store.event(app["uuid"], "PUBLISHED", f"App was published as {app_id}", by=ctx.user)
+        for earlier in [*ctx.store.all("app")]:
+            if earlier["isPublic"] and f"{earlier['name']}-{earlier['version']}" == name:
+                ctx.store.event(earlier["uuid"], "REPUBLISHED", f"App was published anew as {app_id}", by=ctx.user)
         return write(ctx, {**record, **changes}, app_id, "PUBLISHED", f"App was published from {app['id']}")
 
 
@@ -302,7 +305,9 @@ def _up(ctx: Context, system: Record) -> Record:
 async def delete(ctx: Context, *, appId: str) -> Result:
     app = app_of(ctx, appId, Pem.WRITE, status=401)
     if app["isPublic"]:
-        write(ctx, {**app, "available": False, "_removed": True}, appId, "DELETED", "App was removed")
+        with ctx.store.together():
+            ctx.store.event(app["uuid"], "UNPUBLISHED", NOT_PUBLIC, by=ctx.user)
+            write(ctx, {**app, "available": False, "_removed": True}, appId, "DELETED", "App was removed")
     else:
         erase(ctx, app)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.notifications import spec
 from agavesh.tenant.notifications.resources import NOTIFICATION, find, type_of
@@ -133,6 +134,17 @@ async def attempts(ctx: Context, *, uuid: str) -> Result:
     record = _subscription(ctx, uuid)
     failures = [_attempt(ctx, record, failure) for failure in ctx.tenant.notifications.kept.failures(uuid)]
     return page(ctx, failures, names=ATTEMPT_NAMES, summary=lambda failure: failure)
+
+
+@route("POST", "/notifications/v2/{uuid}/attempts")
+async def force(ctx: Context, *, uuid: str) -> Result:
+    """Tell a subscription of an event that did not happen, to see what comes of it."""
+    record = _subscription(ctx, uuid)
+    event, about = spec.attempt(await body_of(ctx.request, ctx.tenant.bounds), record)
+    record = _subscription(ctx, uuid)  # it may be another, or gone, after the waiting
+    if about != record["associatedUuid"]:
+        _check_resource(ctx, about)
+    return Answer(_attempt(ctx, record, ctx.tenant.notifications.force(record, about, event, ctx.user)), status=202)
 
 
 @route("DELETE", "/notifications/v2/{uuid}/attempts")

@@ -42,6 +42,9 @@ BEFORE = {
     **dict.fromkeys(("ARCHIVING", "ARCHIVING_FAILED", "ARCHIVING_FINISHED"), "CLEANING_UP"),
 }
 
+# what those hear who listen to the execution system
+ON_SYSTEM = {"STAGING_INPUTS": "JOB_STAGE", "QUEUED": "JOB_QUEUE", **dict.fromkeys(FINAL, "JOB_COMPLETE")}
+
 
 class Unstoppable(Exception):
     """A job that was told to stop still runs."""
@@ -74,6 +77,7 @@ class Jobs:
         with store.together():
             index.keep(store, job)
             store.event(job["id"], job["status"], "Job accepted and queued for submission.", by=job["owner"])
+            self._tell_system(job, "JOB_SUBMIT")
         self._start(job["id"])
 
     async def resume(self) -> None:
@@ -202,4 +206,12 @@ class Jobs:
         note(self._tenant, changed, f"{following.status}: {following.description}")
         with store.together():
             index.keep(store, changed)
-            store.event(job["id"], following.status, following.description, by=job["owner"])
+            for event in (*following.before, following.status):
+                store.event(job["id"], event, following.description, by=job["owner"])
+            if (on_system := ON_SYSTEM.get(following.status)) is not None:
+                self._tell_system(job, on_system)
+
+    def _tell_system(self, job: Job, event: str) -> None:
+        system = self._tenant.store.get("system", job["executionSystem"])
+        if system is not None:  # it may have been erased
+            self._tenant.store.tell(system["uuid"], event, f"Job {job['id']}", by=job["owner"], about=job["id"])

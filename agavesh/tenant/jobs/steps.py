@@ -51,17 +51,18 @@ LONGEST_LIST = 64 << 20  # bytes of a list of what is not to be archived
 
 @dataclass(frozen=True)
 class Next:
-    """The status that follows, why, and what else changes in the record."""
+    """The status that follows, why, what else changes in the record, and what events come before its own."""
 
     status: str
     description: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
 
 
-def failed(reason: str) -> Next:
+def failed(reason: str, *before: str) -> Next:
     """The end of a job that went wrong."""
     reason = reason.encode(errors="replace").decode()  # names of files may be no text
-    return Next("FAILED", reason, {"message": reason, "endTime": date(time.time())})
+    return Next("FAILED", reason, {"message": reason, "endTime": date(time.time())}, before)
 
 
 def stopped() -> Next:
@@ -177,7 +178,10 @@ class Steps:
         ended = await self.processes_gone(job["id"])
         self.slots.release(job["id"])
         if ended is None:
-            return failed("Job was interrupted: the process that stood over it was killed, or the machine went down")
+            return failed(
+                "Job was interrupted: the process that stood over it was killed, or the machine went down",
+                "UNKNOWN_TERMINATION",
+            )
         if ended["why"] == "stopped":
             return stopped()
         return Next("CLEANING_UP", "Job completed execution", {"endTime": date(ended["at"])})
@@ -198,7 +202,8 @@ class Steps:
 
     async def _cleaning_up(self, job: Job) -> Next:
         if (reason := self._what_went_wrong(job)) is not None:
-            return Next("FAILED", reason, {"message": reason})
+            told_to_end = (self.run(job["id"]).ended or {}).get("why") == "terminated"
+            return Next("FAILED", reason, {"message": reason}, ("REMOTE_STATUS_CHANGE",) if told_to_end else ())
         if job["archive"]:
             return Next("ARCHIVING", "Beginning to archive output")
         return Next("FINISHED", "Job complete")

@@ -121,6 +121,24 @@ class Notifications:
             return False
         return record["status"] in ("COMPLETE", "FAILED") or bool(self.kept.waiting(record["id"]))
 
+    def force(self, record: Record, uuid: str, event: str, by: str) -> Record:
+        """Deliver an event that did not happen, as if it had: what `attempts` tell of its delivery, which is to come.
+
+        Refusal 412 unless the subscription hears of what happens.
+        """
+        if self.fired(record) or record["status"] != "ACTIVE":
+            raise Refusal(412, f"Notification {record['id']} is not active, or has fired.")
+        if (message := self._message(record["owner"], Event(uuid, event, by, ""))) is None:
+            raise Refusal(403, f"The owner of notification {record['id']} may not hear of {uuid}.")
+        with self._tenant.store.together():
+            if not (delivery := self._queued(record, message)):
+                raise Refusal(412, f"Too many deliveries wait for notification {record['id']}.")
+            self._tenant.store.event(record["id"], "FORCED_ATTEMPT", f"{event} was asked for", by=by)
+        return {
+            "id": delivery, "url": self._address(record, message), "event": event, "associatedUuid": uuid,
+            "startTime": None, "endTime": None, "response": None,
+        }  # fmt: skip
+
     def drop(self, record: Record, by: str) -> None:
         """End a subscription: nothing is delivered after this."""
         with self._tenant.store.together():
@@ -153,15 +171,21 @@ class Notifications:
             return None
         try:
             found = find(self._tenant, event.uuid, user)
+            other = find(self._tenant, event.about, user) if event.about else None
         except Refusal:
             return None
         except Unwritable:
             raise
         except Exception:  # the edge: that it cannot be told is no reason to undo what happened
             log.exception("what %s stands for cannot be told", event.uuid)
-            found = None
-        kind, told = (found.kind, found.record) if found is not None else ("resource", {"uuid": event.uuid})
-        return Message(kind=kind, uuid=event.uuid, event=event.status, record=told, told=event.told)
+            found = other = None
+        kind, record = (found.kind, found.record) if found is not None else ("resource", {"uuid": event.uuid})
+        told = event.told
+        if event.about:
+            if other is None:
+                return None
+            told = {kind: record, other.kind: other.record}
+        return Message(kind=kind, uuid=event.uuid, event=event.status, record=record, told=told)
 
     def _queued(self, record: Record, message: Message) -> str:
         """The id of a new delivery; "" if too many wait already."""
@@ -280,7 +304,7 @@ class Notifications:
         if address := mail_address(record["url"]):
             content = mail.message(
                 address, kind=message.kind, event=message.event, delivery=delivery.id, happened=delivery.happened,
-                record=message.record,
+                record=message.record, data=_content(message),
             )  # fmt: skip
             try:
                 await trio.to_thread.run_sync(mail.deliver, self._tenant.root / "mail", delivery.id, content)
@@ -342,9 +366,15 @@ def links(ctx: Context, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, s
     ]
 
 
+def _content(message: Message) -> Any:
+    """What is told: the record; of an event of a job's own what the job sent; of what happened to an app or a job on a
+    system both records."""
+    return message.record if message.told is None or about_whom(message.event) else message.told
+
+
 def _body(url: str, message: Message) -> bytes:
-    """What is posted: the record; of an event of a job's own what the job sent."""
-    content = message.record if message.told is None or about_whom(message.event) else message.told
+    """What is posted."""
+    content = _content(message)
     if urlsplit(url).hostname == SLACK:
         name = content.get("name") or message.uuid
         content = {"text": f"{message.kind} {name}: {message.event}"}

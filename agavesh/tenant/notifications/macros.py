@@ -52,6 +52,11 @@ def values(
         if isinstance(rights := told.get("permission"), Mapping):
             found["PERMISSION_PERMISSION"] = pem_word(sum(PEMS[word.upper()] for word in rights if rights[word]))
         found[f"{about}_JSON"] = _text(told)
+    elif kind == "system" and isinstance(told, Mapping):  # a job there, or an app
+        for name, thing in told.items():
+            if name != kind:
+                found |= _spread(f"{name.upper()}_", {field: thing[field] for field in thing if field != "_links"})
+                found |= _special(name, thing)
     return found | {
         f"{prefix}_TENANT": tenant, "UUID": uuid, "EVENT": event, "OWNER": _text(record.get("owner")),
         "RAW_JSON": _text(record if told is None else told),

@@ -20,11 +20,13 @@ import msgspec
 LONGEST_SUBJECT = 200  # characters
 
 
-def message(to: str, *, kind: str, event: str, delivery: str, happened: float, record: Mapping[str, Any]) -> bytes:
-    """A message that tells of an event, as text and as HTML with the same data."""
+def message(
+    to: str, *, kind: str, event: str, delivery: str, happened: float, record: Mapping[str, Any], data: Any
+) -> bytes:
+    """A message that tells of an event of a thing, as text and as HTML with the same data."""
     name = record.get("name") or record.get("id") or record.get("uuid") or ""
     subject = " ".join(f"{kind} {name}: {event}".split())[:LONGEST_SUBJECT]
-    data = msgspec.json.format(msgspec.json.encode(record), indent=2).decode()
+    shown = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(happened))
     mail = EmailMessage(SMTPUTF8)
     mail["From"] = "Agave notifications <notifications@localhost>"
@@ -32,9 +34,9 @@ def message(to: str, *, kind: str, event: str, delivery: str, happened: float, r
     mail["Subject"] = _printable(subject)
     mail["Date"] = formatdate(happened)
     mail["Message-ID"] = f"<{delivery}@localhost>"
-    mail.set_content(f"{subject}\n{when}\n\n{data}\n", charset="utf-8")
+    mail.set_content(f"{subject}\n{when}\n\n{shown}\n", charset="utf-8")
     mail.add_alternative(
-        f"<html><body><p>{html.escape(subject)}<br>{when}</p><pre>{html.escape(data)}</pre></body></html>",
+        f"<html><body><p>{html.escape(subject)}<br>{when}</p><pre>{html.escape(shown)}</pre></body></html>",
         subtype="html", charset="utf-8",
     )  # fmt: skip
     return mail.as_bytes()

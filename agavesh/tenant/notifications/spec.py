@@ -57,6 +57,22 @@ def subscription(body: Any, old: Mapping[str, Any] | None = None, *, place: str 
     return found
 
 
+def attempt(body: Any, record: Mapping[str, Any]) -> tuple[str, str]:
+    """The event that a subscription is to be told of though it did not happen, and of which thing. Refusal 400."""
+    if not isinstance(body, Mapping):
+        raise wrong("the request", "is an object with event")
+    asked = known(body, ("event", "associatedUuid"))
+    event = text(asked, "event", longest=128, required=True)
+    if "*" in event or not hears(record["event"], event):
+        raise wrong("event", f"is one that the subscription hears, which is to {record['event']}")
+    uuid = text(asked, "associatedUuid", longest=64) or record["associatedUuid"]
+    if uuid == "*":
+        raise Refusal(400, "No associatedUuid given. It is required, as the subscription is to all things.")
+    if record["associatedUuid"] not in ("*", uuid):
+        raise wrong("associatedUuid", "is that of the subscription")
+    return event, uuid
+
+
 def _object(given: Any) -> Any:
     """An object that a form had to write as text."""
     if not isinstance(given, str):
