@@ -57,6 +57,7 @@ class Tenant:
         self.users: dict[str, str] = {user["username"]: user["password"] for user in state.secrets.users}
         self.client: tuple[str, str] = (state.secrets.client["key"], state.secrets.client["secret"])
         self.key: str = state.secrets.key
+        self.run: str = state.run
 
     def bytes(self, system: str, path: str) -> bytes:
         """The bytes of a file on the disk of a system; `path` is from its root."""

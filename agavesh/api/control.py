@@ -127,16 +127,16 @@ def kind_of(fault: type[Fault] | Fault) -> str:
     return str(fault.__struct_config__.tag)
 
 
-def sign(key: str, method: str, path: str, body: bytes) -> str:
-    """The `Authorization` of a call, fresh; `key` is that of `tenant.json`."""
+def sign(key: str, run: str, method: str, path: str, body: bytes) -> str:
+    """The `Authorization` of a call, fresh; `key` and `run` are those of `tenant.json`."""
     at, nonce = str(int(time.time())), secrets.token_hex(16)
-    return f"{SCHEME} {at}.{nonce}.{proof(key, at, nonce, method, path, body)}"
+    return f"{SCHEME} {at}.{nonce}.{proof(key, run, at, nonce, method, path, body)}"
 
 
-def proof(key: str, at: str, nonce: str, method: str, path: str, body: bytes) -> str:
+def proof(key: str, run: str, at: str, nonce: str, method: str, path: str, body: bytes) -> str:
     """What only who has the key can say of a call. Its construction is no other use's of the key, so that no answer
-    of `/prove` is ever one."""
-    told = f"{at} {nonce} {method} {path}\n".encode() + body
+    of `/prove` is ever one; and a tenant that was started again, which remembers none, takes none from before."""
+    told = f"{run} {at} {nonce} {method} {path}\n".encode() + body
     return blake2b(told, key=bytes.fromhex(key), person=b"agavesh control", digest_size=32).hexdigest()
 
 

@@ -38,7 +38,7 @@ class Control:
         await self._call("DELETE", control.PATH + (f"/{quote(name, safe='')}" if name else ""), Any)
 
     async def _call(self, method: str, path: str, kind: type[T], body: bytes = b"") -> T:
-        headers = {"Authorization": control.sign(self._card.key, method, path, body)}
+        headers = {"Authorization": control.sign(self._card.key, self._card.run, method, path, body)}
         async with stranger(self._card) as agave:
             answer = await agave.raw(method, path, content=body or None, headers=headers)
         try:

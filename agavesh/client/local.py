@@ -62,6 +62,7 @@ class Card(msgspec.Struct):
     users: list[_User]
     client: _Client
     key: str
+    run: str = ""
     tenant: str | None = None
     ca_cert: str | None = None
 

@@ -179,6 +179,7 @@ def _state(tenant: Tenant, tls: bool) -> dict[str, Any]:
         "client": tenant.secrets.client,
         "ca_cert": str(tenant.root / "tls" / "ca.pem") if tls else None,
         "key": tenant.secrets.key,
+        "run": tenant.run,
     }
 
 

@@ -33,7 +33,7 @@ from agavesh.tenant.notifications import subscriptions
 from agavesh.tenant.notifications.life import Notifications
 from agavesh.tenant.people import People
 from agavesh.tenant.store import Damaged, Store
-from agavesh.tenant.vault import Vault, key_folder
+from agavesh.tenant.vault import Keys, Vault, key_folder
 
 NAME = "embedded"
 
@@ -98,13 +98,14 @@ class Tenant:
         self.arrivals = Staging(self)
         self._disks: dict[tuple[str, str], Disk] = {}
         self.secrets = Secrets.of(root / "secrets.json")
-        self.control = Owner(self.secrets.key) if control else None
+        self.run = secrets.token_hex(16)  # no other process that serves this folder has the same
+        self.control = Owner(self.secrets.key, self.run) if control else None
         self.known: frozenset[str] = frozenset()  # the names of all that is answered, once the application is made
         self.people = People(self.store, self.auth, self.secrets, partial(self.secrets.keep, root / "secrets.json"))
         self.vault = Vault(
             keys or key_folder(),
-            current=lambda: str((self.store.get("vault", "key") or {}).get("id", "")),
-            keep=lambda key_id: self.store.put("vault", "key", {"id": key_id}, owner=""),
+            known=lambda: msgspec.convert(self.store.get("vault", "key") or {}, Keys),
+            keep=lambda keys: self.store.put("vault", "key", msgspec.to_builtins(keys), owner=""),
         )
 
     def disk(self, system_id: str) -> Disk:

@@ -27,8 +27,11 @@ LIST = "/systems/v2/"
 
 def card_of(tenant: Tenant, key: str = "") -> Card:
     return msgspec.convert(
-        {"url": tenant.url, "pid": 1, "users": [], "client": {"key": "", "secret": ""}, "key": key or tenant.key}, Card
-    )
+        {
+            "url": tenant.url, "pid": 1, "users": [], "client": {"key": "", "secret": ""}, "key": key or tenant.key,
+            "run": tenant.run,
+        }, Card,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ async def test_nobody_else_is_let_in(rehearsed: Tenant, owner: Control) -> None:
     with pytest.raises(NotAllowed):
         await Control(card_of(rehearsed, "00" * 32), rehearsed.root).faults()
     body = msgspec.json.encode(control.Refuse())
-    good = sign(rehearsed.key, "POST", PATH, body)
+    good = sign(rehearsed.key, rehearsed.run, "POST", PATH, body)
     async with rehearsed.http("admin") as http:
 
         async def answer(method: str, path: str, content: bytes, authorization: str | None) -> int:
@@ -165,12 +168,24 @@ async def test_nobody_else_is_let_in(rehearsed: Tenant, owner: Control) -> None:
 
 
 def test_a_call_is_good_for_a_minute() -> None:
-    key, now = "ab" * 32, time.time()
-    late, early = Owner(key, clock=lambda: now + 62), Owner(key, clock=lambda: now - 62)
+    key, run, now = "ab" * 32, "cd", time.time()
+    late, early = Owner(key, run, clock=lambda: now + 62), Owner(key, run, clock=lambda: now - 62)
     for judge in (late, early):
         with pytest.raises(Refusal):
-            judge.require(sign(key, "GET", PATH, b""), "GET", PATH, b"")
-    Owner(key, clock=lambda: now + 58).require(sign(key, "GET", PATH, b""), "GET", PATH, b"")
+            judge.require(sign(key, run, "GET", PATH, b""), "GET", PATH, b"")
+    Owner(key, run, clock=lambda: now + 58).require(sign(key, run, "GET", PATH, b""), "GET", PATH, b"")
+
+
+async def test_what_was_said_to_a_tenant_is_not_heard_by_the_next_one_in_its_folder(tenant_root: Path) -> None:
+    (tenant_root / "port").unlink(missing_ok=True)
+    said, heard = "", []
+    for _ in range(2):
+        async with server.running(tenant_root, control=True) as state, Tenant(state).http() as http:
+            said = said or sign(state.secrets.key, state.run, "GET", PATH, b"")
+            heard.append((await http.get(PATH, headers={"Authorization": said})).status_code)
+            fresh = sign(state.secrets.key, state.run, "GET", PATH, b"")
+            assert (await http.get(PATH, headers={"Authorization": fresh})).status_code == 200
+    assert heard == [200, 401]
 
 
 async def test_it_is_closed_unless_serve_was_asked(tenant: Tenant) -> None:

@@ -75,7 +75,7 @@ async def serve(tenant_root: Path, nursery: trio.Nursery):
 async def test_the_state_file_is_private_and_gone_after_a_clean_end(serve):
     program = await serve()
     assert stat.S_IMODE((program.root / "tenant.json").stat().st_mode) == 0o600
-    assert set(program.state) == {"url", "pid", "tenant", "users", "client", "ca_cert", "key"}
+    assert set(program.state) == {"url", "pid", "tenant", "users", "client", "ca_cert", "key", "run"}
     assert (program.state["pid"], program.state["ca_cert"]) == (program.process.pid, None)
     assert [user["username"] for user in program.state["users"]] == ["alice", "bob", "admin"]
     assert await program.end() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import sqlite3
@@ -20,6 +21,7 @@ AUTHS = [
     {"type": "SSHKEYS", "username": SECRET, "publicKey": SECRET, "privateKey": SECRET},
 ]
 PATH = "/systems/v2/exec-1/credentials"
+OTHER_KEY = "5a" * 32 + "\n"
 
 
 @pytest.fixture
@@ -203,7 +205,7 @@ async def test_a_copy_of_the_folder_opens_nothing_without_the_key_and_all_with_i
         assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
 
 
-@pytest.mark.parametrize("harm", ["open to others", "empty", "no key", "a folder"])
+@pytest.mark.parametrize("harm", ["open to others", "empty", "no key", "another key", "a folder"])
 async def test_where_the_key_is_of_no_use_what_is_given_anew_is_sealed_with_a_fresh_one(tenant_root, keys, harm):
     async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
         await result(alice.post("/systems/v2/", json=host()), 201)
@@ -215,13 +217,55 @@ async def test_where_the_key_is_of_no_use_what_is_given_anew_is_sealed_with_a_fr
             key.unlink()
             key.mkdir()
         case _:
-            key.write_text("" if harm == "empty" else "no key")
+            key.write_text({"empty": "", "another key": OTHER_KEY}.get(harm, "no key"))
     async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
         assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
         refused = await alice.post("/systems/v2/exec-1", json=await result(alice.get("/systems/v2/exec-1")))
         assert (refused.status_code, str(key) in refused.json()["message"]) == (412, True)
         await result(alice.post(PATH, json=AUTHS[0]), 201)
         assert [each["valid"] for each in await result(alice.get(PATH))] == [True, True]
+
+
+async def test_a_key_that_was_replaced_is_told_at_the_start_and_at_once(tenant_root, keys, caplog):
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        await result(alice.post("/systems/v2/", json=host()), 201)
+        record = await result(alice.get("/systems/v2/exec-1"))
+        (key,) = keys.iterdir()
+        right = key.read_bytes()
+        key.write_text(OTHER_KEY)
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]  # while it runs, too
+        refused = await alice.post("/systems/v2/exec-1", json=record)
+        prints = [hashlib.sha256(each).hexdigest()[:16] for each in (OTHER_KEY.encode(), right)]
+        told = f"{key} is another key: its fingerprint is {prints[0]}, and that of the right one {prints[1]}"
+        assert (refused.status_code, told in refused.json()["message"]) == (412, True)
+    caplog.clear()
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
+        assert told in caplog.text
+        key.write_bytes(right)
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [True, True]
+    key.unlink()
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
+        assert f"{key} is missing, of fingerprint {prints[1]}" in caplog.text
+    assert right.strip() not in kept(tenant_root)
+
+
+async def test_the_fingerprint_of_an_earlier_versions_key_is_noted_once_it_has_opened_something(tenant_root, keys):
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        await result(alice.post("/systems/v2/", json=host()), 201)
+        noted = tenant.store.get("vault", "key")
+        tenant.store.put("vault", "key", {"id": noted["id"]}, owner="")  # as it was kept before
+    (key,) = keys.iterdir()
+    right = key.read_bytes()
+    key.write_text(OTHER_KEY)
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [False, False]
+        assert tenant.store.get("vault", "key") == {"id": noted["id"]}  # the wrong one's is not
+    key.write_bytes(right)
+    async with served(tenant_root, keys) as tenant, signed_in(tenant) as alice:
+        assert [each["valid"] for each in await result(alice.get(PATH))] == [True, True]
+        assert tenant.store.get("vault", "key") == noted
 
 
 async def test_a_seal_is_good_for_its_own_credential_only(tenant, alice):

@@ -81,17 +81,19 @@ def _opened(tenant: Tenant, body: Record, label: str) -> Record:
 
 
 def mend(tenant: Tenant) -> None:
-    """Seal what an earlier version kept plain, and leave no trace of it in the file; say which keys are missing."""
-    plain, missing = [], set()
+    """Seal what an earlier version kept plain, and leave no trace of it in the file; say which keys are not theirs."""
+    plain, sealed = [], {}
     for system_id, internal, part, body in tenant.store.sql("select system, internal, kind, body from credentials"):
         auth = msgspec.json.decode(body)
         if "sealed" in auth:
-            if (path := tenant.vault.missing(auth["sealed"])) is not None:
-                missing.add(path)
+            sealed[auth["sealed"].partition(":")[0]] = auth["sealed"], _label(system_id, internal, part)
         elif auth != auths.shown(auth):
             plain.append((system_id, internal, part, auth))
-    for path in missing:
-        log.warning("%s is missing: credentials that it sealed cannot be opened until it is put back", path)
+    for one_of_its in sealed.values():
+        try:
+            tenant.vault.note(*one_of_its)
+        except Closed as closed:
+            log.warning("credentials of systems cannot be opened, until the right key is put back: %s", closed)
     if not plain:
         return
     try:
