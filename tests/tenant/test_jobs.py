@@ -149,9 +149,11 @@ async def test_what_a_job_does_to_its_folder_holds_nobody_up(shop: Shop) -> None
     job = await shop.ran(await shop.app(spiteful.replace("exit 1", "true")))
     assert job["status"] == "FINISHED"
     shop.tenant.state.confinement = Confinement(shop.tenant.root)
-    job = await shop.ran(await shop.app("rm -rf $HOME"))
+    # the tenant logs there that it runs: a log that is made anew while the folder is being removed keeps the folder
+    vanish = "until grep -q RUNNING .agave.log; do sleep 0.01; done; rm -rf $HOME"
+    job = await shop.ran(await shop.app(vanish))
     assert (job["status"], "could not be archived" in job["message"]) == ("FAILED", True)
-    job = await shop.ran(await shop.app("rm -rf $HOME; ln -s / $HOME"))
+    job = await shop.ran(await shop.app(f"{vanish}; ln -s / $HOME"))
     assert (job["status"], "leads out of the system" in job["message"]) == ("FAILED", True)
 
 
