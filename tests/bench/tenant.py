@@ -80,8 +80,8 @@ def run(house: House) -> None:
 
 
 @contextmanager
-def serving(house: House, root: Path) -> Iterator[Served]:
-    command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(root), "--demo"]
+def serving(house: House, root: Path, *options: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(root), "--demo", *options]
     process = subprocess.Popen(command, env=house.environment)
     try:
         while not (root / "tenant.json").exists():
