@@ -385,6 +385,7 @@ NOTIFICATIONS = Table("owner r stranger administrator", (
     ("notifications.delete", PRIVATE, {}, "200 403 403 200"),
     ("GET /notifications/v2/{uuid}/history", PRIVATE, {}, "200 403 403 200"),
     ("GET /notifications/v2/{uuid}/attempts", PRIVATE, {}, "200 403 403 200"),
+    ("POST /notifications/v2/{uuid}/attempts", PRIVATE, {"body": {"event": "NEVER"}}, "202 403 403 202"),
     ("DELETE /notifications/v2/{uuid}/attempts", PRIVATE, {}, "200 403 403 200"),
     ("GET /notifications/v2/{uuid}/attempts/{attemptId}", PRIVATE, {"attemptId": "1"}, "404 403 403 404"),
     ("DELETE /notifications/v2/{uuid}/attempts/{attemptId}", PRIVATE, {"attemptId": "1"}, "404 403 403 404"),
