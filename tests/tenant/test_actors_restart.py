@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from agavesh.tenant import server
+from agavesh.tenant.actors.execution import Process
 from agavesh.tenant.jobs.runs import sweep
 from tests.conftest import Tenant
 from tests.tenant.test_jobs_restart import Served
@@ -146,6 +147,33 @@ async def test_an_execution_whose_processes_died_with_the_machine_is_an_error(se
         await let_go(served, actor, waiting[0])
         assert (await troupe.ended(actor, waiting[0]))["status"] == "COMPLETE"
         await troupe.ask("DELETE", f"/{actor}")
+
+
+async def test_what_a_tenant_did_not_clear_the_next_one_clears_and_no_token_outlives_it(tenant_root, monkeypatch):
+    """As a crash leaves it between the end of an execution and the clearing of its folder."""
+    monkeypatch.setattr(Process, "clear", lambda process: trio.sleep_forever())
+    async with server.running(tenant_root) as state:
+        tenant = Tenant(state)
+        async with tenant.http() as http:
+            troupe = Troupe(tenant, http)
+            actor = await troupe.actor("import os\nprint(os.environ['_abaco_access_token'])")
+            execution = await troupe.send(actor)
+            await troupe.ended(actor, execution)
+            token = (await troupe.log(actor, execution)).strip()
+            assert "task.json" in left(tenant, actor, execution)
+            assert state.auth.caller(token).username == "alice"
+    monkeypatch.undo()
+    async with server.running(tenant_root) as state:
+        tenant = Tenant(state)
+        async with tenant.http() as http:
+            troupe = Troupe(tenant, http)
+            with trio.fail_after(PATIENCE):
+                while state.actors.queue.uncleared():
+                    await trio.sleep(0.01)
+            assert left(tenant, actor, execution) <= {"log", "results"}
+            assert state.auth.caller(token).fault == 900904
+            assert await troupe.log(actor, execution) == f"{token}\n"
+            assert (await troupe.ask("GET", f"/{actor}/executions"))["totalExecutions"] == 1
 
 
 async def test_workers_nonces_state_and_results_are_there_after_a_restart(tenant_root):

@@ -25,6 +25,7 @@ import trio
 
 from agavesh.tenant.actors import images
 from agavesh.tenant.actors.execution import LONGEST_RUN, Outcome, Process
+from agavesh.tenant.actors.places import Places
 from agavesh.tenant.actors.queue import Execution, Message, Queue
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.refusal import Refusal
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 IDLE = 600.0  # seconds after which the worker of a stateless actor ends; the platform's figure
 MOST_WORKERS = 20  # of one actor
-AT_ONCE = 32  # executions of all actors: each is some processes of this machine
 PATIENCE = 20.0  # seconds that deleting an actor waits for its workers; the platform's figure
 
 _LETTERS = string.ascii_letters + string.digits
@@ -83,7 +83,7 @@ class Actors:
         self._resting: dict[str, trio.lowlevel.ParkingLot] = {}
         self._turns: dict[str, trio.Lock] = {}
         self._ends: dict[str, trio.Event] = {}
-        self._slots = trio.CapacityLimiter(AT_ONCE)
+        self.places = Places()
 
     # from outside ----------------------------------------------------------------------------------------------------
 
@@ -184,6 +184,8 @@ class Actors:
             self._start(Worker(id, execution.actor, time.time(), execution=execution))
         for actor_id in waiting:
             self._serve(actor_id)
+        for execution_id, actor_id in self.queue.uncleared():
+            self._tenant.nursery.start_soon(patiently, partial(self._clear, actor_id, execution_id))
         for actor in list(store.all("actor")):
             if actor["status"] == "SUBMITTED":
                 self._tenant.nursery.start_soon(self._make_ready, actor["id"])
@@ -226,15 +228,16 @@ class Actors:
 
     async def _forget(self, actor_id: str) -> None:
         store = self._tenant.store
-        left = [execution.id for execution in self.queue.unfinished() if execution.actor == actor_id]
+        for execution in self.queue.unfinished():
+            if execution.actor == actor_id:
+                self._over(execution.id)
+        while self.queue.forget(actor_id):
+            await trio.lowlevel.checkpoint()  # of many executions; others have their turn in between
         with store.together():
-            self.queue.forget(actor_id)
             for table in ("workers", "nonces", "aliases"):
                 store.sql(f"delete from {table} where actor = ?", actor_id)
             store.forget(actor_id)
             store.drop("actor", actor_id)
-        for execution_id in left:
-            self._over(execution_id)
 
     async def _remove(self, folders: list[Path]) -> None:
         for folder in folders:
@@ -286,13 +289,33 @@ class Actors:
     async def _go_on(self, worker: Worker) -> None:
         """Message after message, to the worker's end. Whatever was begun is gone on with if this is called again."""
         while worker.execution is not None or await self._something_waits(worker):
-            async with self._turn(worker.actor), self._slots:
-                if worker.execution is None and not worker.ending:
-                    worker.execution, worker.quit = self.queue.take(worker.actor, worker.id), False
-                if worker.execution is not None:
-                    worker.used = worker.execution.started
-                    await self._answer(worker, worker.execution)
-                    worker.execution = worker.process = None
+            async with self._turn(worker.actor):
+                await self._take_part(worker)
+            await self._thin_out(worker.actor)
+
+    async def _take_part(self, worker: Worker) -> None:
+        """Wait for a place, and have a message answered there. What was begun has its place already."""
+        actor = self._tenant.store.get("actor", worker.actor) or {"owner": ""}
+        with self.places.claim(actor["owner"], worker.actor, runs=worker.execution is not None) as claim:
+            worker.rest = trio.CancelScope()
+            if worker.ending:
+                worker.rest.cancel()
+            with worker.rest:
+                await claim.given.wait()
+            if worker.execution is None and not worker.ending:
+                worker.execution, worker.quit = self.queue.take(worker.actor, worker.id), False
+            if worker.execution is not None:
+                worker.used = worker.execution.started
+                id = worker.execution.id
+                await self._answer(worker, worker.execution)
+                worker.execution = worker.process = None
+                await patiently(partial(self._clear, worker.actor, id))
+
+    async def _thin_out(self, actor_id: str) -> None:
+        """Keep a number of executions that are over. Of the others the folders go first: a crash leaves none behind."""
+        if surplus := self.queue.surplus(actor_id):
+            await self._remove([self.process(actor_id, id).folder for id in surplus])
+            self.queue.drop(actor_id, surplus)
 
     def _turn(self, actor_id: str) -> AbstractAsyncContextManager[object]:
         """Held while a message is answered. Of a stateful actor, the next is to find the state that this one leaves."""
@@ -335,7 +358,11 @@ class Actors:
             exit=outcome.exit, cpu=outcome.cpu, io=outcome.io,
         )  # fmt: skip
         self._over(execution.id)
-        await process.clear()
+
+    async def _clear(self, actor_id: str, execution_id: str) -> None:
+        """Remove what an execution that is over does not need. After a crash the next start does it."""
+        await self.process(actor_id, execution_id).clear()
+        self.queue.cleared(execution_id)
 
     async def _begin(self, process: Process, execution: Execution) -> None:
         """Start a process. Refusal if it cannot be; Unwritable if the disk is full, which may pass."""
