@@ -61,8 +61,11 @@ _envelope = msgspec.json.Decoder(Envelope)
 _fault = msgspec.json.Decoder(FaultEnvelope)
 
 
-def result(operation: Operation, what: str, body: bytes) -> Any:
-    """What a successful answer holds, decoded as `operation` declares. BadAnswer if that is not there."""
+def result(operation: Operation, what: str, body: bytes, kind: Any = None) -> Any:
+    """What a successful answer holds, decoded as `operation` declares. BadAnswer if that is not there.
+
+    Of a page whose records are but looked through, `kind` may be a smaller struct: then each of them has to fit.
+    """
     if operation.answer == "nothing":
         return None
     if not body.strip():
@@ -78,7 +81,7 @@ def result(operation: Operation, what: str, body: bytes) -> Any:
         return _nothing(operation, what, null=bool(inner))
     try:
         if operation.answer == "page":
-            return decode_page(inner if inner[:1] == b"[" else b"[" + inner + b"]", operation.result)
+            return decode_page(inner if inner[:1] == b"[" else b"[" + inner + b"]", kind or operation.result)
         kind = _record_of(operation.result)
         if inner[:1] == b"[" and isinstance(kind, type) and issubclass(kind, Record):
             # wire: a few calls answer a list of the one record that was asked for

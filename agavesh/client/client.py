@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self, TypeVar
 
+from agavesh.api.operation import Operation
 from agavesh.api.record import Page
 from agavesh.api.services.actors import Actors
 from agavesh.api.services.apps import Apps
@@ -159,6 +160,29 @@ class Agave:
         `async for page in agave.pages(agave.files.list, systemId=…, filePath=…)`. No page is empty.
         """
         return self._paging.pages(call, limit=limit, offset=offset, arguments=arguments)
+
+    async def pages_ahead(
+        self,
+        call: Callable[..., Awaitable[Page[Any]]],
+        take: Callable[[list[T], bool], object],
+        *,
+        record: type[T],
+        key: Callable[[T], object],
+        limit: int,
+        **arguments: Any,
+    ) -> None:
+        """All pages of a long list, several of them asked for at once. `take` gets each in its order, and whether it is
+        the last.
+
+        A thing of the list is decoded to a `record`, a struct with the fields that are wanted; `key` tells them apart.
+        """
+        operation: Operation = call.operation  # type: ignore[attr-defined]  # what is called is declared
+
+        async def page(**asked: Any) -> list[T]:
+            found: list[T] = await self._transport.result(operation, asked, record)
+            return found
+
+        await self._paging.ahead(page, take, service=operation.service, key=key, limit=limit, arguments=arguments)
 
     @staticmethod
     def within(seconds: float) -> AbstractContextManager[None]:

@@ -6,10 +6,12 @@ begin with a slash and are meant from the root; on a system, one without is mean
 
 from __future__ import annotations
 
+import operator
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -56,6 +58,9 @@ _SETTLE_FIRST, _SETTLE_MOST = 0.05, 5.0
 TEMPORARY = ".agavefs-tmp-"
 
 
+Take = Callable[[list["Entry"], bool], object]
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One name in a folder. `size` in bytes, None if only reading can tell; `modified` in seconds since the epoch."""
 
@@ -96,8 +101,11 @@ class Storage(ABC):
     owner: str  # id of the system or the job
 
     @abstractmethod
-    def scan(self, path: str) -> AsyncIterator[list[Entry]]:
-        """The entries of a folder, page by page. NotFound; WrongKind for a file; NotAllowed."""
+    async def scan(self, path: str, take: Take) -> None:
+        """Let `take` have the entries of a folder page by page, and whether a page is the last.
+
+        NotFound; WrongKind for a file; NotAllowed. It may return a moment after the last page was taken.
+        """
 
     @abstractmethod
     async def stat(self, path: str) -> Entry:
@@ -165,14 +173,20 @@ class SystemStorage(Storage):
     def __init__(self, agave: Agave, system: str) -> None:
         self.agave, self.owner = agave, system
 
-    async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
+    async def scan(self, path: str, take: Take) -> None:
         first = True
-        async for page in self.agave.pages(self.agave.files.list, systemId=self.owner, filePath=path, limit=PAGE):
-            if first and page and page[0].name != ".":
+
+        def page(lines: list[_Line], last: bool) -> None:
+            nonlocal first
+            if first and lines and lines[0].name != ".":
                 raise WrongKind(f"{path} on {self.owner} is no folder", directory_expected=True)
             # wire: the first entry of a listing is the folder itself, named "."
-            yield [_entry(file, file.permissions) for file in (page[1:] if first else page)]
+            take([line.entry() for line in (lines[1:] if first else lines)], last)
             first = False
+
+        await self.agave.pages_ahead(
+            self.agave.files.list, page, record=_Line, key=_name, limit=PAGE, systemId=self.owner, filePath=path
+        )
 
     async def stat(self, path: str) -> Entry:
         return (await self.locate(path))[1]
@@ -294,15 +308,20 @@ class JobStorage(Storage):
     def __init__(self, agave: Agave, job: str) -> None:
         self.agave, self.owner = agave, job
 
-    def _pages(self, path: str, **more: Any) -> Any:
-        listing = self.agave.jobs.listOutputs
-        return self.agave.pages(listing, jobId=self.owner, filePath=path.strip("/"), **more)
+    async def scan(self, path: str, take: Take) -> None:
+        first = True
 
-    async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
-        async for page in self._pages(path, limit=PAGE):
-            if len(page) == 1 and _is_itself(page[0], path):
+        def page(lines: list[_Output], last: bool) -> None:
+            nonlocal first
+            if first and len(lines) == 1 and _is_itself(lines[0], path):
                 raise WrongKind(f"{path} of job {self.owner} is no folder", directory_expected=True)
-            yield [_entry(file, file.permission, READ) for file in page]
+            take([line.entry() for line in lines], last)
+            first = False
+
+        await self.agave.pages_ahead(
+            self.agave.jobs.listOutputs, page, record=_Output, key=_name, limit=PAGE,
+            jobId=self.owner, filePath=path.strip("/"),
+        )  # fmt: skip
 
     async def stat(self, path: str) -> Entry:
         name = path.rstrip("/").rpartition("/")[2]
@@ -316,7 +335,39 @@ class JobStorage(Storage):
         return self.agave.jobs.downloadOutput(jobId=self.owner, filePath=path.strip("/"), headers=headers)
 
 
-def _is_itself(file: JobOutputFile, path: str) -> bool:
+class _Line(msgspec.Struct, gc=False):
+    """What is read of a line of a listing: a folder may have a million."""
+
+    name: str
+    type: str
+    length: int | None = None
+    lastModified: datetime | None = None
+    permissions: str | None = None
+
+    def entry(self) -> Entry:
+        modified = None if self.lastModified is None else self.lastModified.timestamp()
+        access = _ACCESS.get(self.permissions or "READ")
+        if access is None:
+            access = _ACCESS.get((self.permissions or "READ").upper(), READ)
+        return Entry(self.name, "dir" if self.type == "dir" else "file", self.length or 0, modified, access)
+
+
+class _Output(_Line, gc=False):
+    """The same of an output. wire: they say NONE for what their reader may well read."""
+
+    path: str = ""
+
+    def entry(self) -> Entry:
+        modified = None if self.lastModified is None else self.lastModified.timestamp()
+        is_dir = self.type == "dir"
+        access = READ | EXECUTE if is_dir else READ
+        return Entry(self.name, "dir" if is_dir else "file", self.length or 0, modified, access)
+
+
+_name = operator.attrgetter("name")
+
+
+def _is_itself(file: JobOutputFile | _Output, path: str) -> bool:
     return file.type != "dir" and file.path.strip("/") == path.strip("/") != ""
 
 

@@ -105,13 +105,14 @@ class Transport:
         """Carry an operation out: a Download for bytes, else a coroutine of its result."""
         if operation.answer == "bytes":
             return self._download(ask(operation, arguments))
-        return self._result(operation, arguments)
+        return self.result(operation, arguments)
 
-    async def _result(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+    async def result(self, operation: Operation, arguments: Mapping[str, Any], kind: Any = None) -> Any:
+        """What a call answers, as the operation declares it; a page is of records of `kind` if one is given."""
         request = ask(operation, arguments)
         reply = await self.fetch(request, basic=not operation.token)
         try:
-            answer = result(operation, request.what, reply.body)
+            answer = result(operation, request.what, reply.body, kind)
         except BadAnswer as trouble:
             trouble.status, trouble.request_id = reply.status, reply.request_id
             raise

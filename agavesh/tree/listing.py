@@ -8,6 +8,7 @@ at once.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -64,14 +65,17 @@ class Listing(Generic[T]):
                 raise flight.trouble
             await flight.news.wait()
 
-    def grow(self, found: Mapping[str, T]) -> None:
-        """These have come. What we have changed meanwhile is newer than what was told."""
+    def grow(self, found: Mapping[str, T], *, last: bool = False) -> None:
+        """These have come, and are all if `last`. What we have changed meanwhile is newer than what was told."""
         flight = self._flight
         assert flight is not None
         if not flight.changes.isdisjoint(found):
             found = {name: item for name, item in found.items() if name not in flight.changes}
         flight.names += [name for name in found if name not in self.items]
         self.items.update(found)
+        if last:
+            self._flight = None
+            flight.landed()
         flight.tell()
 
     def change(self, name: str, item: T | None) -> None:
@@ -89,6 +93,8 @@ class Listing(Generic[T]):
 class _Flight:
     """One fetch under way: who wants it, what has come, and which names we have changed meanwhile."""
 
+    landed: Callable[[], None]  # called when all has come
+
     def __init__(self) -> None:
         self.listing: Listing[Any] = Listing({}, time.monotonic(), time.time(), self)
         self.names: list[str] = []
@@ -103,11 +109,6 @@ class _Flight:
         """Something has come: who waits looks again."""
         news, self.news = self.news, trio.Event()
         news.set()
-
-    def land(self) -> None:
-        """All has come."""
-        self.listing._flight = None
-        self.tell()
 
     def fail(self, trouble: BaseException) -> None:
         """No more comes."""
@@ -129,12 +130,12 @@ class ListingCache:
         """The listing of `key`, at most `fresh` seconds old, whole. The errors of `fetch` pass through."""
 
         async def feed(listing: Listing[T]) -> None:
-            listing.grow(await fetch())
+            listing.grow(await fetch(), last=True)
 
         return await self.whole(key, feed, fresh=fresh)
 
     async def whole(self, key: str, feed: Feed[T], *, fresh: float = FRESH) -> Listing[T]:
-        """As `get`, for what comes by pages: `feed` lets the listing grow, and its errors pass through."""
+        """As `get`, for what comes by pages: `feed` lets the listing grow to its last; its errors pass through."""
         if (kept := self.kept(key, fresh=fresh)) is not None:
             return kept
         flight = self._fetched(key, feed, fresh)
@@ -170,17 +171,20 @@ class ListingCache:
         # who asks for what is there now is not served with what was told of it long ago
         if flight is None or (fresh <= 0 and flight.listing.age() > _JOINED):
             flight = self._flights[key] = _Flight()
+            flight.landed = functools.partial(self._landed, key, flight)
             self._nursery.start_soon(self._fly, key, flight, feed)  # ours, not the caller's: see above
         return flight
+
+    def _landed(self, key: str, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+            self._keep(key, flight.listing)
 
     async def _fly(self, key: str, flight: _Flight, feed: Feed[Any]) -> None:
         ours: BaseException = Unreachable(f"{key} is not listed: its account was closed meanwhile", hint="try again")
         try:
             with flight.scope:
                 await feed(flight.listing)
-                flight.land()
-                if self._flights.get(key) is flight:
-                    self._keep(key, flight.listing)
         except AgaveError as error:
             ours = error
             if self._flights.get(key) is flight:

@@ -60,14 +60,26 @@ class StorageDirectory(StorageNode, Directory):
 
     async def listing(self, *, fresh: float | None = None) -> Listing[Entry]:
         """All its entries by name; `fresh` overrides how old they may be (0: ask now)."""
-        return await self.listings.get(self.path, self._fetch, fresh=self.fresh if fresh is None else fresh)
+        return await self.listings.whole(self.path, self._feed, fresh=self.fresh if fresh is None else fresh)
 
-    async def _fetch(self) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        async for page in self.storage.scan(self.inner):
-            # what a mount has on its way, or has unlinked while it is open, is nobody's business
-            entries.update((entry.name, entry) for entry in page if not entry.name.startswith(TEMPORARY))
-        return entries
+    async def stream(self) -> Listing[Entry]:
+        """The same as it comes. Who reads it tells `listings` when it has `left`."""
+        return await self.listings.stream(self.path, self._feed, fresh=self.fresh)
+
+    async def _feed(self, listing: Listing[Entry]) -> None:
+        # what stayed as it was is the same object: others hold it too
+        known = self.listings.peek(self.path) or {}
+
+        def take(entries: list[Entry], last: bool) -> None:
+            found: dict[str, Entry] = {}
+            for entry in entries:
+                # what a mount has on its way, or has unlinked while it is open, is nobody's business
+                if not entry.name.startswith(TEMPORARY):
+                    before = known.get(entry.name)
+                    found[entry.name] = before if before == entry else entry
+            listing.grow(found, last=last)
+
+        await self.storage.scan(self.inner, take)
 
     async def scan(self) -> AsyncIterator[Node]:
         listing = await self.listing()

@@ -7,10 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 
 from agavesh.api.record import Page
 from agavesh.client import Agave
-from agavesh.client.paging import Paging
+from agavesh.client.errors import ServerTrouble
+from agavesh.client.paging import AHEAD, Paging
+from agavesh.client.storage import Entry, SystemStorage
 
 
 class Shelf:
@@ -88,3 +92,176 @@ async def test_pages_may_be_left_in_the_middle(agave: Agave, tenant: Any) -> Non
         assert len(page) == 1
         break
     gc.collect()
+
+
+# several pages at once -----------------------------------------------------------------------------------------------
+
+
+class Desk(Shelf):
+    """A shelf whose answers are let go together, as a line far away does it: a round after the other."""
+
+    def __init__(self, size: int, cap: int, *, cut: dict[int, int] | None = None) -> None:
+        super().__init__(size, cap)
+        self.cut = cut or {}  # by offset: how many things come instead
+        self.rounds, self.most, self.waiting = 0, 0, 0
+        self.offsets: list[int] = []
+        self.gate = trio.Event()
+
+    async def answer(self, *, limit: int, offset: int) -> list[int]:
+        self.offsets.append(offset)
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
+        things = await self.list(limit=limit, offset=offset)
+        return list(things)[: self.cut.get(offset, len(things))]
+
+    async def let_go(self) -> None:
+        while True:
+            await trio.testing.wait_all_tasks_blocked()
+            if self.waiting:
+                self.rounds += 1
+                gate, self.gate = self.gate, trio.Event()
+                gate.set()
+            else:
+                await trio.sleep(0.001)
+
+
+async def read(desk: Desk, paging: Paging | None = None, *, limit: int = 10_000) -> list[int]:
+    """All that the desk gives, in as many rounds as it takes."""
+    found: list[int] = []
+    ends: list[bool] = []
+
+    def take(page: list[int], last: bool) -> None:
+        found.extend(page)
+        ends.append(last)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.let_go)
+        await (paging or Paging()).ahead(
+            desk.answer, take, service="files", key=lambda thing: thing, limit=limit, arguments={}
+        )
+        nursery.cancel_scope.cancel()
+    assert ends == [False] * (len(ends) - 1) + [True]
+    return found
+
+
+@pytest.mark.parametrize("cap", [1, 7, 100, 250])
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 99, 100, 101, 250, 251, 500, 2001])
+@pytest.mark.parametrize("limit", [5, 100, 10_000])
+async def test_all_things_come_once_and_in_order_from_several_requests(size: int, cap: int, limit: int) -> None:
+    if size > 100 * min(cap, limit):
+        return
+    paging = Paging()
+    for _ in range(2):
+        assert await read(Desk(size, cap), paging, limit=limit) == list(range(size))
+
+
+async def test_five_thousand_files_come_in_five_rounds() -> None:
+    desk = Desk(5001, 250)
+    assert await read(desk) == list(range(5001))
+    assert desk.rounds == 5
+    assert desk.most <= AHEAD
+    assert len(desk.offsets) == 24  # 21 pages, the one look at the cap, and two that were guessed past the end
+
+
+async def test_a_short_list_is_known_to_be_whole_in_one_round() -> None:
+    desk, paging = Desk(40, 250), Paging()
+    await read(desk, paging)
+    assert (desk.rounds, sorted(desk.offsets)) == (1, [0, 1])  # the second of them shows that nothing was cut
+    other = Desk(30, 250)
+    await read(other, paging)
+    assert (other.rounds, other.offsets) == (1, [0])
+
+
+async def test_a_tenant_with_a_small_cap_loses_nothing() -> None:
+    desk, paging = Desk(10, 10), Paging()
+    await read(desk, paging)
+    assert await read(Desk(95, 10), paging) == list(range(95))
+
+
+async def test_after_a_short_page_in_the_middle_it_goes_on_one_by_one() -> None:
+    desk = Desk(2000, 250, cut={750: 100})
+    assert await read(desk) == list(range(2000))
+    after = desk.offsets[desk.offsets.index(850) :]
+    assert after == [850, 1100, 1350, 1600, 1850, 2000]
+
+
+async def test_a_list_that_moves_while_it_is_read_loses_nothing_that_stays() -> None:
+    class Moving(Desk):
+        things = list(range(2000))  # noqa: RUF012
+
+        async def list(self, *, limit: int, offset: int) -> Page[int]:
+            self.asked += 1
+            if self.asked == 3:
+                self.things.insert(0, -1)
+            things = self.things[offset : offset + min(limit, self.cap)]
+            return Page(things, msgspec.json.encode(things))
+
+    assert set(range(2000)) <= set(await read(Moving(0, 250)))
+
+
+async def test_a_list_without_offset_comes_once_though_it_is_guessed_at() -> None:
+    class Fixed(Desk):
+        async def list(self, *, limit: int, offset: int) -> Page[int]:
+            return Page(range(200), b"")
+
+    assert await read(Fixed(0, 250)) == list(range(200))
+
+
+async def test_what_goes_wrong_behind_the_last_page_is_nobodys_trouble() -> None:
+    class Strict(Desk):
+        async def list(self, *, limit: int, offset: int) -> Page[int]:
+            if offset > self.size:
+                raise ServerTrouble("no such offset")
+            return await super().list(limit=limit, offset=offset)
+
+    assert await read(Strict(1010, 250)) == list(range(1010))
+
+
+async def test_what_goes_wrong_in_the_middle_is_told_once_the_pages_before_were_taken() -> None:
+    class Broken(Desk):
+        async def list(self, *, limit: int, offset: int) -> Page[int]:
+            if offset == 500:
+                raise ServerTrouble("broken")
+            return await super().list(limit=limit, offset=offset)
+
+    desk, found = Broken(3000, 250), list[int]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.let_go)
+        with pytest.raises(ServerTrouble, match="broken"):
+            await Paging().ahead(
+                desk.answer, lambda page, last: found.extend(page), service="files", key=lambda thing: thing,
+                limit=10_000, arguments={},
+            )  # fmt: skip
+        nursery.cancel_scope.cancel()
+    assert found == list(range(500))
+    assert not desk.waiting  # nothing goes on
+
+
+async def test_who_goes_takes_the_requests_along() -> None:
+    desk = Desk(5000, 250)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.let_go)
+            await Paging().ahead(
+                desk.answer, lambda page, last: scope.cancel(), service="files", key=lambda thing: thing,
+                limit=10_000, arguments={},
+            )  # fmt: skip
+    assert scope.cancelled_caught
+    assert not desk.waiting
+
+
+async def test_a_wide_folder_is_listed_whole_from_several_requests(agave: Agave, tenant: Any) -> None:
+    folder = tenant.path("data.demo", "/alice/wide")
+    folder.mkdir()
+    for n in range(1500):
+        (folder / f"{n:04}").write_bytes(b"x" * n)
+    pages: list[list[Entry]] = []
+    await SystemStorage(agave, "data.demo").scan("/alice/wide", lambda page, last: pages.append(page))
+    entries = {entry.name: entry for page in pages for entry in page}
+    assert sorted(entries) == [f"{n:04}" for n in range(1500)]
+    assert all(entry.size == int(entry.name) and entry.modified for entry in entries.values())
+    assert tenant.faults.requests["files.list"] <= 7 + 1 + 6

@@ -15,5 +15,5 @@ LISTING = b"""{"status": "success", "result": [
 
 async def test_a_file_whose_size_is_no_number_is_a_bad_answer_and_no_size() -> None:
     async with peer(lambda seen: answer(200, LISTING)) as platform, Agave(platform.url, token="t") as agave:
-        with pytest.raises(errors.BadAnswer, match=r"RemoteFile\.length: Expected `int"):
-            _ = [entries async for entries in SystemStorage(agave, "S").scan("/")]
+        with pytest.raises(errors.BadAnswer, match=r"Expected `int.* at `\$\.length"):
+            await SystemStorage(agave, "S").scan("/", lambda entries, last: None)

@@ -182,7 +182,7 @@ class Paged:
         try:
             for page, gate in zip(self.pages, self.gates, strict=True):
                 await gate.wait()
-                listing.grow(dict.fromkeys(page.split(), ""))
+                listing.grow(dict.fromkeys(page.split(), ""), last=gate is self.gates[-1])
         except trio.Cancelled:
             self.given_up = True
             raise
