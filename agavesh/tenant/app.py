@@ -31,6 +31,7 @@ from agavesh.tenant.connections import Connection
 from agavesh.tenant.context import Answer, Context, Handler, Result, Route, service_of
 from agavesh.tenant.faults import Cut, Trouble
 from agavesh.tenant.files.disk import storage_trouble
+from agavesh.tenant.handlers import absent
 from agavesh.tenant.incoming import Incoming
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.routes import Routes, Unreadable
@@ -65,6 +66,8 @@ def routes() -> Routes[Endpoint]:
         for each in routes_in(module):
             sign_in = "owner" if each.owner else "token" if each.token else ""
             found.add(each.method, each.path, Endpoint(each.path, each.path, each.handler, sign_in))
+    for name, method, path in absent.ABSENT:
+        found.add(method, path, Endpoint(name, path, absent.refuse, "token"))
     return found
 
 
@@ -78,8 +81,6 @@ def _endpoint(operation: Operation) -> Endpoint:
     if handler is None:
         raise Incomplete(f"{operation.key} has no handler")
     sign_in = "token" if operation.token else "password"
-    if handler is handlers.unavailable:
-        return Endpoint(operation.key, operation.path, handler, sign_in)
     queries = {
         param.name: _reader(param.name, param.type)
         for param in operation.params.values()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import sys
 from dataclasses import replace
 
@@ -106,6 +107,44 @@ async def test_a_field_that_makes_no_sense_or_is_not_offered_is_refused_by_name(
     name = image(troupe.root, ECHO)
     said = await troupe.refused("POST", "", 400, json={"image": name, field: WRONG[field]})
     assert field in said
+
+
+async def test_what_is_said_of_a_schedule_can_be_done_by_a_timer(tenant, troupe):
+    actor = await troupe.actor(ECHO)
+    wanted = {"image": "test", "cronSchedule": "now + 1 hour"}
+    said = await troupe.refused("PUT", f"/{actor}", 400, json=wanted)
+    command = said.partition("run: ")[2].replace("ID", actor).replace("TEXT", "'it is time'")
+    assert command.startswith("agavesh api ")
+    environment = {
+        "PATH": os.defpath, "HOME": str(tenant.root), "AGAVE_BASE_URL": tenant.url, "AGAVE_TOKEN": tenant.token("alice")
+    }  # fmt: skip
+    words = [sys.executable, "-m", *shlex.split(command)]
+    with trio.fail_after(30):
+        done = await trio.run_process(words, env=environment, capture_stdout=True)
+    execution = json.loads(done.stdout)["executionId"]
+    await troupe.ended(actor, execution)
+    assert await troupe.log(actor, execution) == "it is time\n"
+
+
+async def test_what_is_said_of_a_link_can_be_done_by_the_program(troupe):
+    other = await troupe.actor(ECHO, image_name="other")
+    said = await troupe.refused("POST", "", 400, json={"image": "other", "link": other})
+    path = re.search(r"POST (\S+) with (\S+)", said)
+    assert path is not None
+    program = """
+import os, urllib.request
+url, token = os.path.expandvars(os.environ['TO']), os.path.expandvars(os.environ['AS'])
+request = urllib.request.Request(url, b'{"message": "passed on"}', {
+    'Authorization': 'Bearer ' + token, 'Content-Type': 'application/json'})
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(opener.open(request, timeout=20).status)
+"""
+    to = {"TO": path[1].replace("OTHER", other), "AS": path[2]}
+    first = await troupe.actor(program, image_name="first", defaultEnvironment=to)
+    assert await troupe.said(first) == "200\n"
+    (passed,) = (await troupe.ask("GET", f"/{other}/executions"))["executions"]
+    await troupe.ended(other, passed["id"])
+    assert await troupe.log(other, passed["id"]) == "passed on\n"
 
 
 @pytest.mark.parametrize("field", ["privileged", "maxWorkers", "maxCpus", "memLimit", "useContainerUid"])

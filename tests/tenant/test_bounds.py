@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from agavesh.api import catalogue
-from agavesh.tenant import handlers, server
+from agavesh.tenant import server
 from agavesh.tenant.bounds import Bounds
 from tests.conftest import Tenant
 
@@ -25,7 +25,6 @@ BODIED = [
     operation
     for operation in catalogue.operations()
     if any(param.place == "body" for param in operation.params.values())
-    and handlers.find(operation) is not handlers.unavailable
 ]
 
 Bounded = Callable[..., AbstractAsyncContextManager[Tenant]]

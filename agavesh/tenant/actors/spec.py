@@ -18,7 +18,12 @@ FRESH: Mapping[str, Any] = {
     "logEx": None, "mounts": [], "_memory": None,
 }  # fmt: skip
 PRIVILEGED = ("privileged", "maxWorkers", "maxCpus", "memLimit", "useContainerUid")
-NOT_HERE = ("link", "webhook", "cronSchedule")  # what would have to happen, and does not
+NOT_HERE = {  # what would have to happen, and does not: what to do instead
+    "link": "let the program send what it has found to the other actor: POST"
+    " $_abaco_api_server/actors/v2/OTHER/messages with $_abaco_access_token",
+    "webhook": "let the program call the URL itself before it ends, or ask for the execution until it is over",
+    "cronSchedule": "let cron, or a timer of systemd, run: agavesh api actors sendMessage actorId=ID message=TEXT",
+}
 _MEMORY = re.compile(r"(\d{1,15})\s*([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -33,9 +38,9 @@ def checked(body: Any, *, admin: bool, old: Mapping[str, Any] | None = None) -> 
     for name in PRIVILEGED:
         if body.get(name) not in (None, False, "", "false") and not admin:
             raise Refusal(400, f"Not authorized: {name} is for administrators of the tenant")
-    for name in NOT_HERE:
+    for name, instead in NOT_HERE.items():
         if body.get(name):
-            raise Refusal(400, f"{name} is not offered by this tenant: actors answer messages here, and nothing else")
+            raise Refusal(400, f"{name} is not offered by this tenant, where actors only answer messages: {instead}")
     record = {name: (old or FRESH)[name] for name in FRESH} | {"image": image.strip()}
     for name, read in _READERS.items():
         if body.get(name) is not None:

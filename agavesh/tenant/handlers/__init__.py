@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import Any, cast
+from typing import cast
 
 from agavesh.api.operation import Operation
-from agavesh.tenant.context import Context, Handler, Result
-from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.context import Handler
 
 SERVICES = (
     "actors", "apps", "clients", "files", "jobs", "meta", "monitors", "notifications", "postits", "profiles", "systems",
 )  # fmt: skip
 BESIDE = ("oauth", "about", "control")  # modules with routes only, for what is no service
-UNAVAILABLE: frozenset[str] = frozenset()  # these answer 501
 
 
 def modules() -> list[ModuleType]:
@@ -24,14 +22,7 @@ def modules() -> list[ModuleType]:
 
 def find(operation: Operation) -> Handler | None:
     """The function that answers an operation, or None."""
-    if operation.service in UNAVAILABLE:
-        return unavailable
     if operation.service not in SERVICES:
         return None
     module = importlib.import_module(f"{__name__}.{operation.service}")
     return cast("Handler | None", vars(module).get(operation.name))
-
-
-async def unavailable(ctx: Context, **arguments: Any) -> Result:
-    """For the services of `UNAVAILABLE`."""
-    raise Refusal(501, f"The embedded tenant has no {ctx.operation.partition('.')[0]} service yet")
