@@ -50,7 +50,7 @@ class Control:
             raise BadAnswer(f"the tenant at {self._card.url} answered something else", status=answer.status) from None
         kinds: dict[int, type[AgaveError]] = {400: BadArgument, 401: NotAllowed, 404: NotFound}
         if "--control" in sentence:
-            hint = f"`agavesh tenant serve --root {self._folder} --control` allows it"
+            hint = f"stop it, and start it anew with `agavesh tenant serve --root {self._folder} --control`"
             raise Unsupported(sentence, hint=hint, status=answer.status)
         raise kinds.get(answer.status, AgaveError)(sentence, status=answer.status)
 

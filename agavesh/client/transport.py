@@ -55,6 +55,7 @@ FIRST_PAUSE: Final = 0.25  # seconds; doubled for each attempt, and half of it i
 LONGEST_PAUSE: Final = 8.0  # seconds, where the platform does not ask for more
 REDIRECTS: Final = 3
 KEPT_FREE: Final = 16  # connections that downloads leave to others: a listing does not wait for readers
+PERHAPS_DONE: Final = "it may have been done all the same: look before you try again"
 TOLD: Final = 1024 * 1024  # bytes of an error's body that are read
 
 _within: contextvars.ContextVar[float] = contextvars.ContextVar("_within", default=math.inf)
@@ -171,6 +172,8 @@ class Transport:
                     except NoAnswer as none:
                         trouble = none.error
                         again = none.worth_another and (none.unsent or request.safe)
+                        if none.worth_another and not again:
+                            trouble.hint = PERHAPS_DONE
                     pause = _pause(attempt, trouble)
                     # an upload has no end of its own, but to wait is no progress
                     over = attempt == ATTEMPTS or pause >= min(ends - trio.current_time(), self.deadline)
@@ -182,7 +185,7 @@ class Transport:
                     await trio.sleep(pause)
             raise TimedOut(
                 f"{request.what}: no answer from {self.host} in {max(ends - began, 0):.3g} s",
-                hint="try again" if request.safe else "it may have been done all the same",
+                hint="try again" if request.safe else PERHAPS_DONE,
             ) from trouble
         finally:
             if upload is not None:
@@ -359,9 +362,11 @@ async def _context(verify: bool | str) -> ssl.SSLContext:
     if isinstance(verify, str):
         try:
             return await trio.to_thread.run_sync(lambda: ssl.create_default_context(cafile=verify))
-        except (OSError, ssl.SSLError) as reason:
+        except OSError as reason:
+            why = "it holds no certificates" if isinstance(reason, ssl.SSLError) else reason.strerror
             raise BadArgument(
-                f"{verify} holds no certificates: {reason}", hint="AGAVE_CA_CERT names a file in PEM format"
+                f"there is no authority to trust in {verify}: {why}",
+                hint="AGAVE_CA_CERT, or --ca-cert, names a file in PEM format",
             ) from reason
 
     def usual() -> ssl.SSLContext:

@@ -58,7 +58,7 @@ def _untrusted(what: str, host: str, reason: ssl.SSLCertVerificationError) -> Un
         said, hint = "is for another host", "check the host name in the URL"
     elif code in _UNKNOWN:
         said = "is signed by nobody we trust"
-        hint = "if that is right, name the file of its authority in AGAVE_CA_CERT"
+        hint = "if that is right, name the file of its authority: `login --ca-cert FILE`, or AGAVE_CA_CERT"
     else:
         said, hint = f"is not good ({reason.verify_message})", "AGAVE_CA_CERT names a file of authorities to trust"
     return Untrusted(f"{what}: the certificate of {host} {said}", hint=hint)

@@ -97,10 +97,11 @@ class Console:
             with suppress(OSError):
                 _write(self._err, _encode(f"\r\x1b[K{printable(text)}"))
 
-    async def ask(self, question: str, *, secret: bool = False) -> str:
-        """The answer to a question; `secret` ones are not echoed. BadArgument where there is nobody to ask."""
+    async def ask(self, question: str, *, secret: bool = False, instead: str = "") -> str:
+        """The answer to a question; `secret` ones are not echoed. BadArgument where there is nobody to ask: `instead`
+        says what to give then."""
         if not self.can_ask:
-            raise BadArgument(f"nobody to ask: {question.strip()}", hint="this needs a terminal, or an option instead")
+            raise BadArgument(f"nobody to ask for: {question.rstrip(': ')}", hint=instead or "this needs a terminal")
         if self.asker is None:
             return _ask(question, secret)  # nothing else is going on in this process
         import trio

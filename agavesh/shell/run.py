@@ -116,12 +116,11 @@ def _output(here: Session, statement: Statement) -> str:
 
 
 def _help(here: Session, command: Command) -> None:
-    from agavesh.shell.commands.about import describe
+    from agavesh.shell.commands.about import beneath, describe
 
     here.console.write(describe(command))
-    if further := here.table.following(command.words):
-        words = " ".join(command.words)
-        here.console.write(f'\n  {words} also takes a word: {", ".join(further)}; "help {words}" explains them\n')
+    if further := beneath(here.table, command.words):
+        here.console.write(f"\n{further}")
 
 
 def _given(command: Command, statement: Statement) -> dict[str, list[tuple[Parameter, Token]]]:

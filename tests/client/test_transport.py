@@ -70,6 +70,14 @@ async def test_what_must_not_be_done_twice_is_not_asked_twice(agave: Agave, tena
     assert (fault.hits, cut.hits) == (1, 1)
 
 
+async def test_what_may_have_been_done_is_not_said_to_be_tried_again(agave: Agave, tenant: Any) -> None:
+    job = {"name": "twice", "appId": "crash-1.0", "archive": False}
+    with tenant.faults.losing("jobs.submit"), pytest.raises(errors.BadAnswer) as lost:
+        await agave.jobs.submit(body=job)
+    assert "look before you try again" in lost.value.hint
+    assert [job.name for job in await agave.jobs.list()] == ["twice"]
+
+
 async def test_a_throttled_request_was_not_carried_out_and_is_asked_again(agave: Agave, tenant: Any) -> None:
     with tenant.faults.throttling("files.manage", retry_after=None, times=1) as fault:
         await agave.files.manage(systemId="data.demo", filePath="/alice", body={"action": "mkdir", "path": "new"})

@@ -95,7 +95,7 @@ async def test_https_where_plain_http_is_spoken() -> None:
 
 async def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("nothing")
-    for path in (tmp_path / "no.pem", tmp_path / "missing.pem"):
-        async with Agave("https://localhost:1", token="t", verify=str(path)) as agave:
-            with pytest.raises(errors.BadArgument, match="holds no certificates"):
+    for name, why in (("no.pem", "no.pem: it holds no certificates"), ("missing.pem", "missing.pem: No such file")):
+        async with Agave("https://localhost:1", token="t", verify=str(tmp_path / name)) as agave:
+            with pytest.raises(errors.BadArgument, match=why):
                 await agave.systems.list()

@@ -51,10 +51,12 @@ async def test_a_user_asks_for_trouble_lists_it_and_ends_it(rehearsal: Path) -> 
 async def test_what_makes_no_sense_is_told(rehearsal: Path) -> None:
     root = ("--root", str(rehearsal))
     for words, why in {
-        ("add", "slow", "--status", "500"): "status",
-        ("add", "slow", "--operation", "files.lst"): "files.lst",
+        ("add", "slow", "--status", "500"): "slow has no --status",
+        ("add", "refuse", "--status", "200"): "--status: expected int >= 400",
+        ("add", "cut", "--after", "-1"): "--after: expected int >= 0",
+        ("add", "slow", "--operation", "files.lst"): 'did you mean "files.list"?',
         ("add", "gateway", "--code", "1"): "900904",
-        ("clear", "7"): '"7"',
+        ("clear", "7"): '"tenant fault" lists them',
         ("add", "dance"): "hold-staging",
     }.items():
         said = await agavesh("tenant", "fault", *words, *root)

@@ -246,6 +246,21 @@ async def test_api_names_what_was_meant(shell: Shell) -> None:
     assert (said.status, "systemId" in said.err) == (exits.USAGE, True)
 
 
+async def test_api_alone_lists_the_services_and_with_a_service_its_operations(shell: Shell) -> None:
+    from agavesh.api.catalogue import operations
+
+    services = [row.split()[0] for row in (await shell.good("api")).lines[1:]]
+    assert services == list(dict.fromkeys(operation.service for operation in operations()))
+    for service in services:
+        rows = (await shell.good(f"api {service}")).lines[1:]
+        named = [operation for operation in operations() if operation.service == service]
+        assert [row.split(maxsplit=1) for row in rows] == [[each.name, each.summary] for each in named]
+    first = (await shell.good("api postits -o json")).json[0]
+    assert (first["method"], first["path"], "summary" in first) == ("GET", "/postits/v2/", True)
+    assert '"files"' in (await shell("api file")).err
+    assert "needs a path" in (await shell("api GET")).err
+
+
 async def test_api_asks_any_path(shell: Shell) -> None:
     assert (await shell.good("api GET /systems/v2/ type=STORAGE")).json["result"][0]["id"] == "data.demo"
     said = await shell("api GET /systems/v2/none")
@@ -296,9 +311,9 @@ async def tenant_jobs(tenant: Any) -> list[Any]:
         return list((await http.get("/jobs/v2/")).json()["result"])
 
 
-async def test_the_help_of_a_command_names_its_further_words(shell: Shell) -> None:
-    assert "jobs also takes a word: delete, history," in (await shell.good("jobs --help")).out
-    assert "also takes" not in (await shell.good("jobs show --help")).out
+async def test_the_help_of_a_command_lists_those_that_begin_with_it(shell: Shell) -> None:
+    assert "\n  jobs history   List what happened" in (await shell.good("jobs --help")).out
+    assert "begin with" not in (await shell.good("jobs show --help")).out
 
 
 async def test_a_record_that_makes_no_sense_is_a_bad_answer(shell: Shell, tenant: Any) -> None:

@@ -209,4 +209,7 @@ async def test_login_by_environment_and_a_wrong_password(tenant: Any) -> None:
 
 async def test_nobody_is_asked_where_there_is_no_terminal(tenant: Any) -> None:
     said = await agavesh("login", tenant.url)
-    assert (said.status, "nobody to ask" in said.err) == (exits.USAGE, True)
+    assert (said.status, said.lines) == (exits.USAGE, [])
+    assert said.err.splitlines() == ["agavesh: nobody to ask for: user", "  --user, or AGAVE_USERNAME"]
+    said = await agavesh("login", tenant.url, "--user", "bob")
+    assert ("nobody to ask for: password of bob" in said.err, "--password-stdin" in said.err) == (True, True)

@@ -21,8 +21,8 @@ MODULES = {
     "read": ("cat", "head", "tail"),
     "systems": ("systems", "systems default", "systems list", "systems show"),
     "tenant": (
-        "tenant", "tenant serve", "tenant start", "tenant status", "tenant stop", "tenant user add", "tenant user list",
-        "tenant user password", "tenant user remove",
+        "tenant", "tenant serve", "tenant start", "tenant status", "tenant stop", "tenant user", "tenant user add",
+        "tenant user list", "tenant user password", "tenant user remove",
     ),
     "transfer": ("get", "put"),
 }  # fmt: skip

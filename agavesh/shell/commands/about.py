@@ -1,5 +1,6 @@
 """help, set, version, exit: the shell itself."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from agavesh.api.words import Word
@@ -64,11 +65,25 @@ def help(here: Session, *words: CommandName) -> None:
     here.console.write("\n".join(describe(command) for command in found))
 
 
+def beneath(table: Table, words: tuple[str, ...]) -> str:
+    """The commands whose names go on behind these words, a line each; nothing if there are none."""
+    found = [table.find(name) for name in table.names if name[: len(words)] == words]
+    named = {id(command): command for command in found if command is not None and command.words != words}
+    if not named:
+        return ""
+    heading = f'Commands that begin with "{" ".join(words)}" (help COMMAND tells more):'
+    return "\n".join([heading, *_summaries(named.values())]) + "\n"
+
+
+def _summaries(commands: Iterable[Command]) -> list[str]:
+    named = {" ".join(command.words): command.summary for command in commands}
+    wide = max(map(len, named))
+    return [f"  {name:{wide}}  {summary}" for name, summary in named.items()]
+
+
 def _everything(table: Table) -> str:
-    commands = table.commands()
-    wide = max(len(" ".join(command.words)) for command in commands)
-    lines = ["Commands (help COMMAND tells more):"]
-    lines += [f"  {' '.join(command.words):{wide}}  {command.summary}" for command in commands]
+    lines = ["Commands (help COMMAND tells more):", *_summaries(table.commands())]
+    wide = max(map(len, TOPICS))
     lines += ["", "Topics (help TOPIC):", *(f"  {name:{wide}}  {what}" for name, what in TOPICS.items())]
     lines += ["", "Every command takes -o table|json|csv and --help."]
     return "\n".join(lines) + "\n"

@@ -31,17 +31,18 @@ async def login(
     accounts = Accounts()
     url = url or here.url or os.environ.get("AGAVE_BASE_URL", "")
     if not url:
-        url = (await here.console.ask("platform (URL): ")).strip()
+        url = (await here.console.ask("URL of the platform: ", instead="it is the first word: login URL")).strip()
     user = user or os.environ.get("AGAVE_USERNAME", "")
     if not user:
-        user = (await here.console.ask("user: ")).strip()
+        user = (await here.console.ask("user: ", instead="--user, or AGAVE_USERNAME")).strip()
     if password_stdin:
         import sys
 
         password = sys.stdin.readline().rstrip("\n")
     else:
         password = os.environ.get("AGAVE_PASSWORD", "")
-        password = password or await here.console.ask(f"password of {user}: ", secret=True)
+        instead = "--password-stdin reads it from standard input; or AGAVE_PASSWORD"
+        password = password or await here.console.ask(f"password of {user}: ", secret=True, instead=instead)
     if not (url and user and password):
         raise BadArgument("signing in takes a URL, a user and a password")
     account = await sign_in(

@@ -24,19 +24,29 @@ EXTRAS = ("filter", "nonce")
 @command(
     "api",
     examples=[
+        "api",
+        "api files",
         "api files list systemId=data.demo filePath=/alice limit=3",
         "api files manage systemId=data.demo filePath=/alice action=mkdir path=from-api",
         "api GET /systems/v2/ type=STORAGE",
     ],
 )
-async def api(here: Session, service: ServiceName, operation: OperationName, *arguments: Argument) -> int:
+async def api(here: Session, service: ServiceName = "", operation: OperationName = "", *arguments: Argument) -> int:
     """Call an operation by its documented name, or any path, and print the answer as the platform sent it.
+
+    Alone it lists the services; with a service alone, the operations of that.
 
     A name that is no parameter of the operation is a field of its body, if it has one, and else a search key. Files to
     upload are named fileToUpload=@PATH. Downloads are written as they are.
     """
+    if not service:
+        return await _list_services(here)
     if service.upper() in METHODS:
+        if not operation:
+            raise BadArgument(f'"api {service}" needs a path', hint=f"such as: api {service} /jobs/v2/")
         return await _raw(here, service.upper(), operation, arguments)
+    if not operation:
+        return await _list_operations(here, service)
     found = _find(service, operation)
     given = _arguments(found, arguments)
     agave = await here.agave()
@@ -50,21 +60,54 @@ async def api(here: Session, service: ServiceName, operation: OperationName, *ar
     return 0
 
 
-def _find(service: str, name: str) -> "Operation":
-    from agavesh.api.catalogue import find, operations
+async def _list_services(here: Session) -> int:
+    from agavesh.api.catalogue import SERVICES
+    from agavesh.shell.render import key, show_list
 
-    try:
-        return find(f"{service}.{name}")
-    except KeyError:
-        names = [operation.name for operation in operations() if operation.service == service]
-        if not names:
-            services = sorted({operation.service for operation in operations()})
-            raise NotFound(
-                f"no service {service!r}", hint=nearest(service, services) or f"one of {', '.join(services)}"
-            ) from None
-        raise NotFound(
-            f"{service} has no operation {name!r}", hint=nearest(name, names) or f"one of {', '.join(names)}"
-        ) from None
+    rows = [
+        {"service": service.__name__.lower(), "operations": len(service.operations), "summary": service.__doc__}
+        for service in SERVICES
+    ]
+    await show_list(
+        here, rows, [key("service"), key("operations")._replace(right=True), key("summary")._replace(narrows=True)]
+    )
+    return 0
+
+
+async def _list_operations(here: Session, service: str) -> int:
+    from agavesh.shell.render import key, show_list
+
+    rows = [
+        {
+            "operation": operation.name,
+            "method": operation.method,
+            "path": operation.path,
+            "parameters": list(operation.params),
+            "summary": operation.summary,
+        }
+        for operation in _operations(service).values()
+    ]
+    await show_list(here, rows, [key("operation"), key("summary")._replace(narrows=True)])
+    return 0
+
+
+def _operations(service: str) -> "Mapping[str, Operation]":
+    """The operations of a service by their names. NotFound says which services there are."""
+    from agavesh.api.catalogue import SERVICES
+
+    services = {found.__name__.lower(): found.operations for found in SERVICES}
+    if service not in services:
+        hint = nearest(service, services) or f"one of {', '.join(services)}"
+        raise NotFound(f"no service {service!r}", hint=hint)
+    return services[service]
+
+
+def _find(service: str, name: str) -> "Operation":
+    operations = _operations(service)
+    if name not in operations:
+        hint = nearest(name, operations) or f'"api {service}" lists them'
+        raise NotFound(f"{service} has no operation {name!r}", hint=hint)
+    return operations[name]
 
 
 def _arguments(operation: "Operation", words: tuple[str, ...]) -> dict[str, Any]:

@@ -84,9 +84,25 @@ async def add(
     try:
         fault = msgspec.convert({"kind": kind, "operation": operation, **wanted}, Any_fault)
     except msgspec.ValidationError as problem:
-        raise BadArgument(f"no such fault of the kind {kind}: {problem}", hint='"help tenant fault add"') from None
-    active = await (await _control(root)).add(fault)
+        raise BadArgument(_misfit(kind, str(problem)), hint='"help tenant fault add" explains') from None
+    try:
+        active = await (await _control(root)).add(fault)
+    except BadArgument as refused:
+        from agavesh.api.catalogue import operations
+        from agavesh.shell.language import nearest
+
+        refused.hint = refused.hint or nearest(operation, [known.key for known in operations()])
+        raise
     await here.console.show(f"{active.name}\n")
+
+
+def _misfit(kind: str, problem: str) -> str:
+    """What msgspec says of a fault, in the words of the command."""
+    what, _, option = problem.replace("`", "").partition(" - at $.")
+    if option:
+        return f"--{option.replace('_', '-')}: {what[:1].lower()}{what[1:]}"
+    option = what.removeprefix("Object contains unknown field ")
+    return f"{kind} has no --{option.replace('_', '-')}" if option != what else f"{kind}: {what}"
 
 
 @command("tenant fault clear")
@@ -94,7 +110,14 @@ async def clear(
     here: Session, name: Annotated[str, Word("the fault, by its name in the list; else all")] = "", *, root: Root = ""
 ) -> None:
     """End a fault that a tenant of yours was asked for, or all of them. Who waits in it goes on."""
-    await (await _control(root)).clear(name or None)
+    from agavesh.client.errors import NotFound
+
+    control = await _control(root)
+    try:
+        await control.clear(name or None)
+    except NotFound as missing:
+        missing.hint = missing.hint or '"tenant fault" lists them'
+        raise
 
 
 async def _control(root: str) -> "Control":

@@ -76,6 +76,7 @@ def serve(
                 keys=Path(keys).expanduser().absolute() if keys else None,
                 ready=lambda url: here.console.note(
                     f"agavesh: serving {folder} at {url}; users and passwords are in {folder}/tenant.json"
+                    + (f", the authority to trust is {folder}/tls/ca.pem" if tls else "")
                 ),
             )
         )  # fmt: skip
@@ -155,6 +156,14 @@ UserName = Annotated[str, Word("name of a user of the tenant")]
 PasswordStdin = Annotated[bool, Word("read the password from standard input")]
 
 
+@command("tenant user", examples=["tenant user"])
+def user(here: Session) -> None:
+    """Say what can be done about the users of your tenant."""
+    from agavesh.shell.commands.about import beneath
+
+    here.console.write(beneath(here.table, ("tenant", "user")))
+
+
 @command("tenant user add")
 async def user_add(
     here: Session,
@@ -181,7 +190,7 @@ async def user_add(
     here.console.note(f"agavesh: added {name}" + (", an administrator" if admin else ""))
 
 
-@command("tenant user list")
+@command("tenant user list", examples=["tenant user list", "tenant user list -o csv"])
 async def user_list(here: Session, *, root: Root = "") -> None:
     """List the users of your tenant."""
     from agavesh.shell.render import Column, field, show_list
@@ -229,9 +238,8 @@ async def _new_password(here: Session, name: str, from_stdin: bool) -> str:
 
         line: str = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         return line.rstrip("\n")
-    if not here.console.can_ask:
-        raise BadArgument("nobody to ask for the password", hint="--password-stdin reads it from standard input")
-    password = await here.console.ask(f"new password of {name}: ", secret=True)
+    instead = "--password-stdin reads it from standard input"
+    password = await here.console.ask(f"new password of {name}: ", secret=True, instead=instead)
     if await here.console.ask("once more: ", secret=True) != password:
         raise BadArgument("the two are not the same", hint="try again")
     return password
