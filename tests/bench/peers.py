@@ -93,7 +93,6 @@ class Bench:
         self.local = house.folder / "local"
         self.lines: dict[tuple[int, float, float | None], Line] = {}
         self.totals: dict[str, int] = {}
-        self.disk: dict[str, list[float]] = {}
         every: list[Contender] = [agavefs(house, tenant), *(peer(house) for peer in PEERS)]
         self.contenders = []
         for each in every:
@@ -127,7 +126,7 @@ class Bench:
         if step.before is not None:
             step.before(new)
         contender.changed()
-        command = step.line.format(new=f"in/{new.name}", local=out, source=self.local)
+        command = step.command(f"in/{new.name}", out, self.local)
         line = self.line(contender.port, delay, step.mbit)
         at = self.log.stat().st_size
         folder = self.house.folder / "mounts"
@@ -171,7 +170,7 @@ class Bench:
         try:
             if step.before is not None:
                 step.before(new)
-            command = step.line.format(new=f"in/{new.name}", local=out, source=self.local)
+            command = step.command(f"in/{new.name}", out, self.local)
             seconds, seen, _, _ = measured(command, self.data, self.house.environment, self.most)
             return seconds, seen
         finally:

@@ -1,44 +1,55 @@
 """What is measured: what a scientist does with a mount, each with the floor that no filesystem gets under.
 
 A step is a line of shell that is run in the mounted folder. It writes a line for each bit of work where it can, so that
-a run that was cut short can be drawn out. `{new}` is a folder of its own on the server, `{local}` one on local disk.
+a run that was cut short can be drawn out. `{new}` is a folder of its own on the server, `{local}` one on local disk,
+`{source}` what is copied in.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench import data
 
 CONNECTIONS = 64  # requests at once that the floors take for granted
-PAGE = 10_000  # entries
+PAGE = 250  # entries: the most that the platform gives at once
+
+
+class Floor(NamedTuple):
+    """What cannot be done with less: round trips one after another with CONNECTIONS at once, requests, bytes."""
+
+    rounds: int
+    requests: int
+    size: int = 0  # bytes of content
 
 
 @dataclass(frozen=True)
 class Step:
-    """`rounds`: round trips one after another with CONNECTIONS at once; `requests` and `size`: all that is needed.
-
-    `before` prepares `{new}` on the server's disk; `after` says whether all has arrived there.
-    """
+    """`before` prepares `{new}` on the server's disk; `after` says whether all has arrived there."""
 
     name: str
     title: str
     line: str
-    rounds: int
-    requests: int
-    size: int = 0  # bytes of content
+    least: Floor
     mbit: float | None = None  # of the line
     warm: bool = False  # whether the same once more is measured too
     drawn: bool = True  # whether it writes lines as it goes on
     before: Callable[[Path], None] | None = None
     after: Callable[[Path], bool] | None = None
 
+    def command(self, new: str, local: Path, source: Path) -> str:
+        """The line, with its places."""
+        places = {"{new}": new, "{local}": str(local), "{source}": str(source)}
+        return functools.reduce(lambda line, name: line.replace(name, places[name]), places, self.line)
+
     def floor(self, delay: float) -> float:
         """Seconds."""
-        return self.rounds * delay / 1e3 + (self.size * 8 / self.mbit / 1e6 if self.mbit else 0)
+        return self.least.rounds * delay / 1e3 + (self.least.size * 8 / self.mbit / 1e6 if self.mbit else 0)
 
     @property
     def writes(self) -> bool:
@@ -49,12 +60,14 @@ def _at_once(count: int) -> int:
     return math.ceil(count / CONNECTIONS)
 
 
-_TREE = {"rounds": 1 + _at_once(10) + _at_once(50) + _at_once(340), "requests": data.FOLDERS}
-_FILES = {
-    "rounds": 2 + _at_once(data.SMALL_FOLDERS + data.SMALL),
-    "requests": 1 + data.SMALL_FOLDERS + data.SMALL,
-    "size": data.SMALL * data.SMALL_SIZE,
-}
+def _pages(count: int) -> int:
+    return math.ceil((count + 1) / PAGE)  # a folder's first entry is itself
+
+
+_TREE = Floor(1 + _at_once(10) + _at_once(50) + _at_once(340), data.FOLDERS)
+_FILES = Floor(
+    2 + _at_once(data.SMALL_FOLDERS + data.SMALL), 1 + data.SMALL_FOLDERS + data.SMALL, data.SMALL * data.SMALL_SIZE
+)
 _STREAM = "dd if=large/{0} of=/dev/null bs=1M status=none"
 _FOUR = "for n in 0 1 2 3; do dd if=large/{0}$n of=/dev/null bs=1M status=none & done; wait"
 _BLOCK = 4096
@@ -64,8 +77,8 @@ $| = 1; srand 7; open F, "<", "large/big" or die; for (1 .. 200) {{
 }}"""
 
 
-def _stream(size: int) -> int:
-    return math.ceil(size / 4 / data.MIB)  # requests of 4 MiB
+def _stream(size: int) -> Floor:
+    return Floor(3, math.ceil(size / 4 / data.MIB), size)  # in requests of 4 MiB
 
 
 def _folder(new: Path) -> None:
@@ -96,44 +109,49 @@ def _many_arrived(new: Path) -> bool:
 
 
 STEPS = (
-    Step("head", "head of a file", "head -c 4096 small/run-00/part-00.csv", 3, 3, data.SMALL_SIZE, drawn=False),
-    Step("ls", "ls -l, 5,000 files", "ls -l wide", 1, 1, warm=True),
-    Step("huge", "ls -l, 100,000 files", "ls -l huge", 2, 1 + data.HUGE // PAGE, warm=True),
-    Step("find", "find, 401 folders", "find deep", **_TREE, warm=True),
-    Step("lsr", "ls -lR of the same", "ls -lR deep", **_TREE),
-    Step("du", "du of the same", "du -a deep", **_TREE),
-    Step("grep", "grep -r, 1,000 files", "grep -rc --line-buffered ^ small", **_FILES, warm=True),
-    Step("cat", "cat of every file", "cat small/*/*", **_FILES),
-    Step("cpout", "cp -r out", "stdbuf -oL cp -rv small {local}", **_FILES),
-    Step("tar", "tar c", "tar cf - small", **_FILES),
+    Step("head", "head of a file", "head -c 4096 small/run-00/part-00.csv", Floor(3, 3, data.SMALL_SIZE), drawn=False),
+    Step("ls", "ls -l, 5,000 files", "ls -l wide", Floor(2, _pages(data.WIDE)), warm=True),
     Step(
-        "random", "200 random 4 KiB, 200 Mbit/s", f"perl -e '{_RANDOM}'", 202, 202, 200 * _BLOCK, mbit=200
+        "huge", "ls -l, 100,000 files", "ls -l huge", Floor(1 + _at_once(_pages(data.HUGE)), _pages(data.HUGE)),
+        warm=True,
     ),
-    Step("seq", "512 MiB, one reader", _STREAM.format("big"), 3, _stream(data.BIG), data.BIG, warm=True, drawn=False),
-    Step("four", "4 x 128 MiB, four readers", _FOUR.format("r"), 3, _stream(data.BIG), data.BIG, drawn=False),
-    Step("seq100", "64 MiB, 100 Mbit/s", _STREAM.format("m64"), 3, 16, 64 * data.MIB, mbit=100, drawn=False),
-    Step("seq1000", "128 MiB, 1 Gbit/s", _STREAM.format("r0"), 3, 32, 128 * data.MIB, mbit=1000, drawn=False),
-    Step("four100", "4 x 16 MiB, 100 Mbit/s", _FOUR.format("q"), 3, 16, 64 * data.MIB, mbit=100, drawn=False),
-    Step("four1000", "4 x 128 MiB, 1 Gbit/s", _FOUR.format("r"), 3, 128, data.BIG, mbit=1000, drawn=False),
+    Step("find", "find, 401 folders", "find deep", _TREE, warm=True),
+    Step("lsr", "ls -lR of the same", "ls -lR deep", _TREE),
+    Step("du", "du of the same", "du -a deep", _TREE),
+    Step("grep", "grep -r, 1,000 files", "grep -rc --line-buffered ^ small", _FILES, warm=True),
+    Step("cat", "cat of every file", "cat small/*/*", _FILES),
+    Step("cpout", "cp -r out", "stdbuf -oL cp -rv small {local}", _FILES),
+    Step("tar", "tar c", "tar cf - small", _FILES),
     Step(
-        "cpin", "cp of 64 MiB in", "cp {source}/m64 {new}", 2, 1, 64 * data.MIB, drawn=False,
+        "random", "200 random 4 KiB, 200 Mbit/s", f"perl -e '{_RANDOM}'", Floor(202, 202, 200 * _BLOCK), mbit=200
+    ),
+    Step("seq", "512 MiB, one reader", _STREAM.format("big"), _stream(data.BIG), warm=True, drawn=False),
+    Step("four", "4 x 128 MiB, four readers", _FOUR.format("r"), _stream(data.BIG), drawn=False),
+    Step("seq100", "64 MiB, 100 Mbit/s", _STREAM.format("m64"), _stream(64 * data.MIB), mbit=100, drawn=False),
+    Step("seq1000", "128 MiB, 1 Gbit/s", _STREAM.format("r0"), _stream(128 * data.MIB), mbit=1000, drawn=False),
+    Step("four100", "4 x 16 MiB, 100 Mbit/s", _FOUR.format("q"), _stream(64 * data.MIB), mbit=100, drawn=False),
+    Step("four1000", "4 x 128 MiB, 1 Gbit/s", _FOUR.format("r"), _stream(data.BIG), mbit=1000, drawn=False),
+    Step(
+        "cpin", "cp of 64 MiB in", "cp {source}/m64 {new}", Floor(2, 1, 64 * data.MIB), drawn=False,
         before=_folder, after=_one_arrived,
     ),
     Step(
-        "cprin", "cp -r of 200 files in", "stdbuf -oL cp -rv {source}/files {new}", 2 + data.WRITTEN, 1 + data.WRITTEN,
-        data.WRITTEN * data.SMALL_SIZE, before=_folder, after=_many_arrived,
+        "cprin", "cp -r of 200 files in", "stdbuf -oL cp -rv {source}/files {new}",
+        Floor(2 + data.WRITTEN, 1 + data.WRITTEN, data.WRITTEN * data.SMALL_SIZE),
+        before=_folder, after=_many_arrived,
     ),
     Step(
-        "mkdir", "mkdir x 100", "cd {new} && mkdir -v `seq 100`", 100, 100,
+        "mkdir", "mkdir x 100", "cd {new} && mkdir -v `seq 100`", Floor(100, 100),
         before=_folder, after=lambda new: len(list(new.iterdir())) == 100,
     ),
     Step(
         "rename", "rename x 100",
-        """cd {new} && perl -e '$|=1; for (0..99) {{ rename "old$_", "new$_" or die $!; print ".\\n" }}'""", 100, 100,
+        """cd {new} && perl -e '$|=1; for (0..99) { rename "old$_", "new$_" or die $!; print ".\\n" }'""",
+        Floor(100, 100),
         before=_hundred, after=lambda new: len(list(new.glob("new*"))) == 100,
     ),
     Step(
-        "rm", "rm -r, 211 calls", "rm -rv {new}/t", 211, 222,
+        "rm", "rm -r, 211 calls", "rm -rv {new}/t", Floor(211, 222),
         before=_tree, after=lambda new: not (new / "t").exists(),
     ),
 )  # fmt: skip
