@@ -11,25 +11,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import os
 import random
-import select
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import data
+from tests.bench import data, report
 from tests.bench.contenders import HOME, PEERS, Agavefs, Contender, Mounted, agavefs
-from tests.bench.house import House, table
+from tests.bench.house import House
+from tests.bench.report import Figure
 from tests.bench.steps import STEPS, Step
 from tests.bench.tenant import Served, serving
 
@@ -38,24 +36,6 @@ RUNS = 5
 MOST = 60.0  # seconds that a run may take
 SETTLES = 1.0  # seconds between mounting and the first command
 PATIENCE = 60.0  # seconds for what was written to arrive
-
-
-@dataclasses.dataclass
-class Figure:
-    """One run of one step. `requests` and `got` are what our tenant was asked and the proxy carried to the client."""
-
-    step: str
-    contender: str
-    delay: float
-    seconds: float
-    drawn: bool = False  # cut, and drawn out
-    warm: float | None = None
-    requests: int | None = None
-    got: int = 0
-    cpu: float = 0.0
-    memory: int = 0
-    before: int = 0  # resident memory before the step
-    failed: str = ""
 
 
 class Line:
@@ -135,8 +115,12 @@ class Bench:
                 time.sleep(SETTLES)
                 carried, cpu, before = line.carried()["down"], mounted.cpu, mounted.memory
                 seconds, drawn, failed = self._time(step, command, mounted.root)
+                here = line.carried()["down"] - carried
+                if drawn and failed and step.streams and here:
+                    seconds, failed = seconds * step.least.size / here, ""
                 if not failed and not drawn and step.after is not None:
-                    seconds += _wait(step, new)
+                    waited, failed = _arrived(step.after, new)
+                    seconds += waited
                 figure = Figure(step.name, contender.name, delay, seconds, drawn, failed=failed)
                 figure.cpu, figure.memory, figure.before = mounted.cpu - cpu, mounted.memory, before
                 if step.warm and not drawn and not failed:
@@ -215,15 +199,14 @@ def measured(command: str, root: Path, environment: dict[str, str], most: float)
         return (min(seconds, most) if cut.is_set() else seconds), seen, not cut.is_set(), said if status else ""
 
 
-def _wait(step: Step, new: Path) -> float:
-    """Seconds until all is on the server's disk. That is local, so that looking often disturbs nobody."""
+def _arrived(after: Callable[[Path], bool], new: Path) -> tuple[float, str]:
+    """Seconds until all is on the server's disk, and what is wrong if not. Looking often there disturbs nobody."""
     before = time.perf_counter()
-    assert step.after is not None
-    while not step.after(new):
+    while not after(new):
         if time.perf_counter() - before > PATIENCE:
-            raise SystemExit(f"{step.name}: not all has arrived after {PATIENCE:.0f} s")
-        select.select([], [], [], 0.002)
-    return time.perf_counter() - before
+            return PATIENCE, "not all has arrived"
+        time.sleep(0.002)
+    return time.perf_counter() - before, ""
 
 
 def main(words: list[str]) -> None:
@@ -235,17 +218,25 @@ def main(words: list[str]) -> None:
     parser.add_argument("--only", default="", help="contenders by name, separated by commas")
     parser.add_argument("--most", type=float, default=MOST, help="seconds after which a run is cut")
     parser.add_argument("--folder", type=Path, help="keep the data set here, for the next time")
-    parser.add_argument("--save", type=Path, help="write all figures there, as JSON")
+    parser.add_argument("--save", type=Path, help="add all figures to this file, a line of JSON each, as they come")
     asked = parser.parse_args(words)
-    steps = [next(step for step in STEPS if step.name == name) for name in asked.steps.split(",")]
+    known = {step.name: step for step in STEPS}
+    if unknown := set(asked.steps.split(",")) - set(known):
+        parser.error(f"no step {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    steps = [known[name] for name in asked.steps.split(",")]
     delays = [float(delay) for delay in asked.delays.split(",")]
-    with _folder(asked.folder) as folder:
-        figures, disk = run(folder, steps, delays, asked.runs, set(filter(None, asked.only.split(","))), asked.most)
-    report(figures, disk, steps, delays)
-    if asked.save:
-        asked.save.write_text(json.dumps({
-            "figures": [dataclasses.asdict(figure) for figure in figures], "disk": disk
-        }, indent=1))  # fmt: skip
+    figures = []
+    with (
+        _folder(asked.folder) as folder,
+        _running(folder, set(filter(None, asked.only.split(","))), asked.most) as bench,
+    ):
+        for figure in every(bench, steps, delays, asked.runs):
+            figures.append(figure)
+            _progress(figure)
+            if asked.save:
+                with asked.save.open("a") as file:
+                    file.write(figure.line())
+    report.show(figures)
 
 
 @contextlib.contextmanager
@@ -258,14 +249,12 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(
-    folder: Path, steps: list[Step], delays: list[float], runs: int, only: set[str], most: float
-) -> tuple[list[Figure], dict[str, float]]:
-    """All figures, and the seconds of what is measured warm on local disk."""
+@contextlib.contextmanager
+def _running(folder: Path, only: set[str], most: float) -> Iterator[Bench]:
+    """All servers, with the data set."""
     house = House(folder)
     log = folder / "access.log"
     log.touch(mode=0o600)
-    figures: list[Figure] = []
     with contextlib.ExitStack() as stack:
         tenant = stack.enter_context(serving(house, folder / "own", f"--access-log={log}"))
         if not (folder / "made").exists():
@@ -275,127 +264,32 @@ def run(
         stack.callback(bench.close)
         for contender in bench.contenders:
             stack.enter_context(contender.serving(bench.data))
-        cut: set[tuple[str, str, float]] = set()
-        for number in range(runs):
-            for step in steps:
-                for delay in delays:
-                    for contender in bench.contenders:
-                        if contender.name == "rclone, no cache" and not step.writes:
-                            continue
-                        if (key := (step.name, contender.name, delay)) in cut:
-                            continue  # once is enough of what takes longer than a minute
-                        figure = bench.figure(step, contender, delay)
-                        figures.append(figure)
-                        if figure.drawn:
-                            cut.add(key)
-                        _progress(number, figure)
-        disk = {}
+        yield bench
+
+
+def every(bench: Bench, steps: list[Step], delays: list[float], runs: int) -> Iterator[Figure]:
+    """All figures, as they come. What is compared stands close together in time."""
+    cut: set[tuple[str, str, float]] = set()
+    for _ in range(runs):
         for step in steps:
+            for delay in delays:
+                for contender in bench.contenders:
+                    key = step.name, contender.name, delay
+                    if key in cut or (contender.writes_only and not step.writes):
+                        continue  # once is enough of what takes longer than a minute
+                    figure = bench.figure(step, contender, delay)
+                    if figure.drawn:
+                        cut.add(key)
+                    yield figure
             if step.warm:
-                disk[step.name] = statistics.median(bench.on_disk(step)[0] for _ in range(max(runs, 3)))
-    return figures, disk
+                yield Figure(step.name, report.DISK, 0, bench.on_disk(step)[0])
 
 
-def _progress(number: int, figure: Figure) -> None:
+def _progress(figure: Figure) -> None:
     warm = f" warm {figure.warm:.3f}" if figure.warm is not None else ""
     asked = f" {figure.requests} requests" if figure.requests is not None else ""
     print(
-        f"run {number + 1}: {figure.step:9} {figure.delay:4g} ms  {figure.contender:17} "
-        f"{'~' * figure.drawn}{figure.seconds:.3f}{warm}{asked} {figure.got / 1e6:.1f} MB {figure.failed}",
+        f"{figure.step:9} {figure.delay:4g} ms  {figure.contender:17} {'~' * figure.drawn}{figure.seconds:.3f}"
+        f"{warm}{asked} {figure.got / 1e6:.1f} MB {figure.failed}",
         file=sys.stderr, flush=True,
     )  # fmt: skip
-
-
-class Result:
-    """The figures of one step at one delay."""
-
-    def __init__(self, step: Step, delay: float, figures: list[Figure]) -> None:
-        self.step, self.delay = step, delay
-        self.of: dict[str, list[Figure]] = {}
-        for figure in figures:
-            if figure.step == step.name and figure.delay == delay:
-                self.of.setdefault(figure.contender, []).append(figure)
-
-    def seconds(self, name: str) -> float | None:
-        good = [figure.seconds for figure in self.of.get(name, []) if not figure.failed]
-        return statistics.median(good) if good else None
-
-    def warm(self, name: str) -> float | None:
-        good = [figure.warm for figure in self.of.get(name, []) if figure.warm is not None]
-        return statistics.median(good) if good else None
-
-    def cell(self, name: str) -> str:
-        if (seconds := self.seconds(name)) is None:
-            return next((figure.failed.splitlines()[-1][:20] for figure in self.of.get(name, [])), "-")
-        return f"{'~' if any(figure.drawn for figure in self.of[name]) else ''}{seconds:.3g}"
-
-    @property
-    def best(self) -> tuple[float, str] | None:
-        """The fastest peer."""
-        found = [(seconds, name) for name in self.of if name != "agavefs" and (seconds := self.seconds(name))]
-        return min(found) if found else None
-
-    @property
-    def ratio(self) -> float | None:
-        """Our time, of that of the best peer."""
-        ours = self.seconds("agavefs")
-        return ours / self.best[0] if ours and self.best else None
-
-    def of_ours(self, what: str) -> float | None:
-        found = [getattr(figure, what) for figure in self.of.get("agavefs", []) if not figure.failed]
-        return statistics.median(found) if found else None
-
-
-def report(figures: list[Figure], disk: dict[str, float], steps: list[Step], delays: list[float]) -> None:
-    """The tables."""
-    names = list(dict.fromkeys(figure.contender for figure in figures))
-    for delay in delays:
-        rows = []
-        for step in steps:
-            result = Result(step, delay, figures)
-            ours, floor, ratio = result.seconds("agavefs"), step.floor(delay), result.ratio
-            requests, got = result.of_ours("requests"), result.of_ours("got")
-            rows.append((
-                step.title,
-                *(result.cell(name) for name in names),
-                "-" if ratio is None else f"{ratio:.2f}",
-                "slower" if ratio is not None and ratio > 1.1 else "",
-                f"{floor:.3g}",
-                f"{ours / floor:.1f}" if ours and floor else "-",
-                f"{requests:.0f} of {step.requests}" if requests is not None else "-",
-                f"{got / 1e6:.1f} of {step.size / 1e6:.1f}" if got is not None else "-",
-            ))  # fmt: skip
-        head = ("step", *names, "of best peer", "", "floor", "x floor", "requests", "MB to us")
-        table(f"cold, {delay:g} ms: seconds, medians", head, rows)
-    warm = [step for step in steps if step.warm]
-    rows = [
-        (
-            step.title, f"{delay:g} ms",
-            *("-" if (w := result.warm(name)) is None else f"{w:.3f}" for name in names),
-            f"{disk[step.name]:.3f}",
-            "-" if (w := result.warm("agavefs")) is None else f"{w / disk[step.name]:.1f}",
-        )
-        for step in warm for delay in delays for result in [Result(step, delay, figures)]
-    ]  # fmt: skip
-    if rows:
-        table("warm: seconds, medians", ("step", "", *names, "local disk", "ours, of it"), rows)
-    _costs(figures, names, delays[0])
-
-
-def _costs(figures: list[Figure], names: list[str], delay: float) -> None:
-    """What memory and CPU it takes, on the shortest line."""
-    rows = []
-    for name in names:
-        listed = [f for f in figures if (f.step, f.contender, f.delay) == ("huge", name, delay) and not f.failed]
-        read = [f for f in figures if (f.step, f.contender, f.delay) == ("seq", name, delay) and not f.failed]
-        if listed or read:
-            rows.append((
-                name,
-                f"{statistics.median(f.before for f in listed or read) / 2**20:.0f}",
-                f"{statistics.median(f.memory - f.before for f in listed) / 2**20:.0f}" if listed else "-",
-                f"{statistics.median(f.cpu for f in listed):.2f}" if listed else "-",
-                f"{statistics.median(f.cpu for f in read) * 2**30 / data.BIG:.2f}" if read else "-",
-            ))  # fmt: skip
-    if rows:
-        head = ("", "MiB at start", "MiB more for 100,000 entries", "CPU s for them", "CPU s a GiB read")
-        table("memory and CPU of the mount's processes", head, rows)

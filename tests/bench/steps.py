@@ -42,6 +42,11 @@ class Step:
     before: Callable[[Path], None] | None = None
     after: Callable[[Path], bool] | None = None
 
+    @property
+    def streams(self) -> bool:
+        """Whether what came over the line tells how far it was."""
+        return self.least.size > data.MIB and not self.drawn and not self.writes
+
     def command(self, new: str, local: Path, source: Path) -> str:
         """The line, with its places."""
         places = {"{new}": new, "{local}": str(local), "{source}": str(source)}

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,16 +82,25 @@ def run(house: House) -> None:
 @contextmanager
 def serving(house: House, root: Path, *options: str) -> Iterator[Served]:
     command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(root), "--demo", *options]
-    process = subprocess.Popen(command, env=house.environment)
+    said = house.folder / "tenant.log"  # where it serves is nothing for between the tables
+    with said.open("w") as log:
+        process = subprocess.Popen(command, env=house.environment, stderr=log)
     try:
         while not (root / "tenant.json").exists():
             if process.poll() is not None:
-                raise SystemExit("the tenant did not start")
+                raise SystemExit(f"the tenant did not start: {said.read_text()}")
             time.sleep(0.02)
         yield Served(root, process.pid, json.loads((root / "tenant.json").read_text()))
     finally:
         process.terminate()
         process.wait()
+
+
+def _state(root: Path) -> dict[str, Any]:
+    with suppress(FileNotFoundError):
+        state: dict[str, Any] = json.loads((root / "tenant.json").read_text())
+        return state
+    return {}
 
 
 async def _small(tenant: Served) -> None:
