@@ -29,6 +29,7 @@ from agavesh.client.errors import Unsupported
 from agavesh.tenant.auth import Auth
 from agavesh.tenant.files.staging import SMALL
 from agavesh.tenant.store import Store
+from tests.tenant.shop import PATIENCE
 
 SYSTEM = "data.demo"
 APP = "ticker-1.0"
@@ -63,7 +64,7 @@ class Fold:
         await self._stdin.send_all(f"{root}\n".encode())
         pid = int(await self._line())
         try:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 while not (root / "tenant.json").exists():
                     await trio.sleep(0.002)
             yield Served(json.loads((root / "tenant.json").read_text())["url"], pid)

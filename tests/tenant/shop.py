@@ -16,7 +16,7 @@ import trio
 from agavesh.tenant.jobs.runner import MARK
 
 FINAL = {"FINISHED", "FAILED", "STOPPED", "KILLED"}
-PATIENCE = 90  # seconds for any job of these tests, many of them side by side on a busy machine
+PATIENCE = 90  # seconds for any job or start of these tests: many are side by side, and a busy machine is no fault
 
 
 class Shop:
@@ -97,10 +97,15 @@ class Served:
         (self.root / "tenant.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(self.root), *self._options]
         self.process = await trio.lowlevel.open_process(command, stdin=-3)
-        with trio.fail_after(20):
-            while not (self.root / "tenant.json").exists():
-                assert self.process.poll() is None
-                await trio.sleep(0.02)
+        try:
+            with trio.fail_after(PATIENCE):
+                while not (self.root / "tenant.json").exists():
+                    assert self.process.poll() is None
+                    await trio.sleep(0.02)
+        except BaseException:  # a fixture that fails here is not ended: nobody else would
+            with trio.CancelScope(shield=True):
+                await self.kill()
+            raise
         self.url = msgspec.json.decode((self.root / "tenant.json").read_bytes())["url"]
 
     async def kill(self, number: int = signal.SIGKILL) -> None:

@@ -16,7 +16,7 @@ from agavesh.tenant import server
 from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.runs import Run
 from tests.conftest import Tenant
-from tests.tenant.shop import Served, Shop
+from tests.tenant.shop import PATIENCE, Served, Shop
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def held(served: Served) -> dict:
         shop = Shop(served, http)
         job = await shop.submit(await shop.app(HELD))
         job = await shop.reached(job["id"], "RUNNING")
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while not (served.path("run.demo", job["outputPath"]) / "begun").exists():
                 await trio.sleep(0.01)
         return job
@@ -87,7 +87,7 @@ async def test_a_job_that_died_with_the_machine_is_interrupted(served: Served) -
             os.kill(process, signal.SIGKILL)
     await served.start()
     job, history = await ended(served, job)
-    assert (job["status"], history[-2:]) == ("FAILED", ["RUNNING", "FAILED"])
+    assert (job["status"], history[-3:]) == ("FAILED", ["RUNNING", "UNKNOWN_TERMINATION", "FAILED"])
     assert "interrupted" in job["message"]
 
 

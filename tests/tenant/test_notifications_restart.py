@@ -93,7 +93,7 @@ async def test_a_retry_that_waits_outlives_a_restart(tenant_root: Path, hook: Ho
 
 
 async def test_whenever_the_tenant_is_killed_all_that_happened_is_told(served: Served, hook: Hook) -> None:
-    """Five kills while a file is read and a hook now and then fails: each event of the history arrives, in order."""
+    """Eight kills while a file is read and a hook now and then fails: each event of the history arrives, in order."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
@@ -102,7 +102,7 @@ async def test_whenever_the_tenant_is_killed_all_that_happened_is_told(served: S
         uuid = (await alice.upload())["uuid"]
         before = len((await alice.http.get(HISTORY)).json()["result"])
         await alice.subscribe(uuid, f"{hook.url}/?e=${{EVENT}}", persistent=True, policy={"retryLimit": 1000})
-    for _ in range(5):
+    for _ in range(8):
         async with alice_at(served) as alice, trio.open_nursery() as nursery:
 
             async def read(alice: Subscriber = alice) -> None:

@@ -20,6 +20,7 @@ import trio
 
 from agavesh.api.control import HoldStaging
 from agavesh.client.control import control_of
+from tests.tenant.shop import PATIENCE
 
 FILES = "/files/v2/media/system/data.demo//alice"
 
@@ -45,7 +46,7 @@ class Program:
 
     async def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)
-        with trio.fail_after(15):
+        with trio.fail_after(40):  # less than what a client that does not read is granted
             return await self.process.wait()
 
 
@@ -58,7 +59,7 @@ async def serve(tenant_root: Path, nursery: trio.Nursery):
         command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(tenant_root), *words]
         process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
         started.append(process)
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             while not (tenant_root / "tenant.json").exists():
                 assert process.poll() is None, (await process.stderr.receive_some()).decode()
                 await trio.sleep(0.02)
@@ -110,7 +111,7 @@ async def test_an_upload_that_was_taken_survives_kill_9(serve):
     await first.end(signal.SIGKILL)
     again = await serve()
     async with again.http(token) as http:
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while (await http.get(f"{FILES}/large")).content != content:
                 await trio.sleep(0.02)
         assert (await http.get(f"{FILES}/small")).content == b"small"
@@ -122,7 +123,7 @@ async def test_an_upload_that_was_taken_survives_kill_9(serve):
 async def refused(root: Path, *words: str) -> tuple[int, str]:
     """What a `serve` that cannot serve ends with, and says."""
     command = [sys.executable, "-m", "agavesh", "tenant", "serve", "--root", str(root), *words]
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         ended = await trio.run_process(command, check=False, capture_stderr=True)
     assert b"a fault of agavesh" not in ended.stderr
     return ended.returncode, ended.stderr.decode()
@@ -200,13 +201,13 @@ async def test_tls_shows_a_certificate_that_its_own_authority_made(serve):
 
 async def test_it_ends_itself_when_idle(serve):
     program = await serve("--idle", "1")
-    with trio.fail_after(15):
+    with trio.fail_after(PATIENCE):
         assert await program.process.wait() == 0
 
 
 async def test_it_says_where_it_serves_and_no_secret(serve):
     program = await serve()
-    with trio.fail_after(15):
+    with trio.fail_after(PATIENCE):
         said = (await program.process.stderr.receive_some()).decode()
     assert said.startswith(f"agavesh: serving {program.root} at {program.state['url']}; ")
     assert program.state["users"][0]["password"] not in said
