@@ -2,7 +2,9 @@
 
 The names of a folder are scanned once per version of the folder and kept, a million of them too; of a page only its own
 files are looked at. The order is that of a checksum of the names: as on the platform nobody may count on it, but a file
-that is replaced between two pages keeps its place.
+that is replaced between two pages keeps its place. A first page is one of the folder as it is; those after it go on
+with the names that the first one found (see `walks`), however the folder changes: no name comes twice, and none that
+stays is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import trio
 
 from agavesh.tenant.files import steady
 from agavesh.tenant.files.disk import Disk
+from agavesh.tenant.files.walks import Walk, Walks
 
 BIG = 16 * 1024  # bytes of a folder's own size: above it a scan may take milliseconds and goes to a thread
 SETTLED = 0.05  # seconds: a folder that changed just before its scan may change again without showing it
@@ -78,6 +81,7 @@ class Listings:
         self._kept: cachetools.LRUCache[str, tuple[Version, Names]] = cachetools.LRUCache(
             kept, getsizeof=lambda entry: entry[1].size + 500
         )
+        self._walks = Walks()
         self._scanning = trio.Lock()  # one large folder at a time: who waits for the same has what was found
 
     async def names(self, folder: str) -> Names:
@@ -100,20 +104,26 @@ class Listings:
             self._kept[found.folder] = (found.version, names)
         return names
 
-    async def page(self, disk: Disk, path: str, offset: int, limit: int) -> list[Item]:
+    async def page(self, disk: Disk, path: str, offset: int, limit: int, *, caller: str) -> list[Item]:
         """`limit` files of a folder from `offset` on, with what they are; a name that is gone makes room for the next.
 
         A link that leads out of the disk, or nowhere, is shown as itself.
         """
         folder = disk.at(path)
+        whose = (caller, folder, *_Found(folder).version[:2])  # another folder in its place is another way
+        if (walk := self._walks.of(whose, offset)) is None:
+            walk = Walk(await self.names(folder), offset, offset)
         items: list[Item] = []
-        names = (await self.names(folder)).after(offset)
+        place, looked_at = walk.place_of(offset), 0
         with steady.folder(folder) as there:
-            for name in names:
+            for name in walk.names.after(place):
                 if len(items) >= limit:
                     break
+                looked_at += 1
                 if (item := _look(disk, there, name)) is not None:
                     items.append((name, item))
+        if walk.gone_on(offset, place, len(items), looked_at):
+            self._walks.keep(whose, walk)
         return items
 
 

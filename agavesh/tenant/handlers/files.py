@@ -64,7 +64,8 @@ async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Recor
         return [lines.listed(name_of(place.path), place.path, found, word, uuid)][offset : offset + limit]
     # wire: the entry "." takes one place of the first page
     entries = [lines.listed(".", place.path, found, word, uuid)] if offset == 0 and limit else []
-    items = await ctx.tenant.listings.page(place.disk, place.path, max(offset - 1, 0), limit - len(entries))
+    first = max(offset - 1, 0)
+    items = await ctx.tenant.listings.page(place.disk, place.path, first, limit - len(entries), caller=ctx.user)
     inherited = pem_word(files.inherited(place, ctx.user))
     base = place.path.rstrip("/") + "/"
     named = [(shown(raw), item) for raw, item in items]

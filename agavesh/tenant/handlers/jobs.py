@@ -286,7 +286,8 @@ async def listOutputs(ctx: Context, *, jobId: str, filePath: str, limit: int, of
         raise Refusal(404, "File/folder does not exist")
     if not stat.S_ISDIR(found.st_mode):
         return [_output(ctx, jobId, place, found)][offset : offset + limit]
-    items = await ctx.tenant.listings.page(place.disk, place.path, offset, limit)  # wire: there is no "." entry
+    # wire: there is no "." entry
+    items = await ctx.tenant.listings.page(place.disk, place.path, offset, limit, caller=ctx.user)
     base = place.path.rstrip("/")
     return [_output(ctx, jobId, place.on(f"{base}/{shown(name)}"), item) for name, item in items]
 
