@@ -22,10 +22,10 @@ LARGE = {"big": BIG, "m64": 64 * MIB} | {f"r{n}": 128 * MIB for n in range(4)} |
 WRITTEN = 200  # small files that are copied in, too
 
 
-def make(root: Path) -> None:
-    """Write what is not there yet."""
+def make(root: Path, *, large: bool = True) -> None:
+    """Write it into a folder that has nothing of it."""
     made = random.Random(5)
-    for name, size in LARGE.items():
+    for name, size in LARGE.items() if large else ():
         path = root / "large" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:

@@ -60,8 +60,8 @@ class Line:
         return self._process.stdout.readline()
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+        with self._process:  # closes its pipes, and waits
+            self._process.terminate()
 
 
 class Bench:
