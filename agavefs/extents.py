@@ -14,11 +14,12 @@ Span = tuple[int, int]
 class Extents:
     """A set of bytes by their places."""
 
-    __slots__ = ("_starts", "_stops")
+    __slots__ = ("_starts", "_stops", "total")
 
     def __init__(self, spans: Iterable[Span] = ()) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []
+        self.total = 0  # bytes that are in
         for start, stop in spans:
             self.add(start, stop)
 
@@ -32,6 +33,8 @@ class Extents:
         if first < last:
             start = min(start, self._starts[first])
             stop = max(stop, self._stops[last - 1])
+            self.total -= sum(self._stops[first:last]) - sum(self._starts[first:last])
+        self.total += stop - start
         self._starts[first:last] = [start]
         self._stops[first:last] = [stop]
 
@@ -46,6 +49,8 @@ class Extents:
         left = (self._starts[first], start) if self._starts[first] < start else None
         right = (stop, self._stops[last - 1]) if self._stops[last - 1] > stop else None
         kept = [span for span in (left, right) if span is not None]
+        self.total -= sum(self._stops[first:last]) - sum(self._starts[first:last])
+        self.total += sum(end - begin for begin, end in kept)
         self._starts[first:last] = [span[0] for span in kept]
         self._stops[first:last] = [span[1] for span in kept]
 
@@ -62,15 +67,16 @@ class Extents:
             gaps.append((start, stop))
         return gaps
 
+    def within(self, start: int, stop: int) -> list[Span]:
+        """The spans of `[start, stop)` that are in, in order."""
+        first, last = bisect_right(self._stops, start), bisect_left(self._starts, stop)
+        spans = zip(self._starts[first:last], self._stops[first:last], strict=True)
+        return [(max(begin, start), min(end, stop)) for begin, end in spans]
+
     def has(self, start: int, stop: int) -> bool:
         """Whether all of `[start, stop)` is in."""
         at = bisect_right(self._starts, start) - 1
         return stop <= start or (at >= 0 and self._stops[at] >= stop)
-
-    @property
-    def total(self) -> int:
-        """How many bytes are in."""
-        return sum(self._stops) - sum(self._starts)
 
     def __iter__(self) -> Iterator[Span]:
         return iter(list(zip(self._starts, self._stops, strict=True)))

@@ -1,74 +1,76 @@
 """Fetch: fill the missing ranges of spools from the platform.
 
-Asked ranges are widened by a read-ahead that doubles as long as a reader goes on where it stopped. What is missing is
-fetched in blocks side by side, each once for all who wait for it. Fetches run in the nursery given here: a reader that
-gives up fails nobody else. A platform that knows no ranges sends the whole file, and all of it is kept.
+What a reader asks for is widened by what it is known to go on with (`window`). What is missing is fetched in blocks
+side by side, each once for all who wait for it, and handed on as it comes: who waits for the first bytes of a block
+does not wait for the rest. A block that somebody waits for goes before one that is fetched ahead, and large ranges have
+a limit of their own, so that a small file or a single place never waits behind them.
+
+Fetches run in the nursery given here: a reader that gives up fails nobody else. A request that was cut goes on where it
+stopped. A platform that knows no ranges sends the whole file, and all of it is kept. Where the disk of the cache takes
+nothing, what is read is fetched for this reader alone.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
 from agavefs.extents import Extents, Span
-from agavefs.spool import Spool
-from agavesh.client.errors import AgaveError, BadAnswer, Changed, NotFound, TimedOut
+from agavefs.spool import Spool, Spools, Unkept
+from agavefs.window import LARGE, Ahead
+from agavesh.client.errors import AgaveError, BadAnswer, Changed, NotFound, TimedOut, Unreachable
+from agavesh.client.path import RemotePath
+from agavesh.client.storage import Storage, Stream, Version
 
 _log = logging.getLogger(__name__)
 
-BLOCK = 4 * 2**20  # bytes of one request at most
 SMALL = 2**20  # bytes: a file up to this size is fetched whole, by one request
-_AHEAD_FIRST, _AHEAD_MOST = 2**20, 16 * 2**20  # bytes
-_AFTER_SEEK = 128 * 2**10  # bytes: what the kernel asks for at once
-_AT_ONCE = 12  # requests for ranges under way
-_PUT = 256 * 2**10  # bytes that are written to the spool at once
+NEAR = 128 * 2**10  # bytes of a request after a seek, at least
+BLOCK_LEAST, BLOCK = 2**20, 4 * 2**20  # bytes of one request of those that run ahead
+_RANGES, _SINGLES = 16, 64  # requests under way: for blocks; for small files and single places
+_PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody waits for them
+_SPARE = 2**19  # bytes: a request that nobody wants any more is given up if more than this is still to come
 
 
-class Ahead:
-    """How one reader goes through a file: how much to fetch beyond what it asks for."""
-
-    def __init__(self) -> None:
-        self._next = 0
-        self._window = _AHEAD_FIRST
-
-    def window(self, start: int, stop: int) -> int:
-        """Bytes to have beyond `stop`, for a read of `[start, stop)`. 0 right after a seek."""
-        # the kernel has two reads under way, in any order: a little to either side is still a sequence
-        if abs(start - self._next) <= 2 * (stop - start):
-            self._next = max(self._next, stop)
-            self._window = self._window or _AHEAD_FIRST
-            return self._window
-        self._next, self._window = stop, 0
-        return 0
-
-    def used(self) -> None:
-        """A window was asked for: the next is twice as large."""
-        self._window = min(self._window * 2, _AHEAD_MOST)
-
-
-@dataclass(eq=False)
 class _Flight:
-    """One request under way."""
+    """One request under way, for `[start, stop)`; it has come to `at`. `wanted`: somebody waits for some of it."""
 
-    start: int
-    stop: int
-    error: AgaveError | OSError | None = None
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop, self.at = start, stop, start
+        self.wanted = False
+        self.error: AgaveError | OSError | None = None
+        self.scope = trio.CancelScope()
+
+
+class _Waiter:
+    """Somebody who waits for `[start, stop)`."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+        self.news = trio.Event()
 
 
 class _Filling:
-    """The requests for one spool that are under way. `news` is set, and replaced, when bytes came or one ended."""
+    """The requests for one spool that are under way, and who waits for them."""
 
     def __init__(self) -> None:
         self.flights: list[_Flight] = []
-        self.news = trio.Event()
+        self.waiters: list[_Waiter] = []
         self.everything: _Flight | None = None  # the one that is sent the whole file, unasked
+        self.moved = 0  # bytes that have come
 
-    def tell(self) -> None:
-        self.news.set()
-        self.news = trio.Event()
+    @contextmanager
+    def waiting(self, start: int, stop: int) -> Iterator[_Waiter]:
+        waiter = _Waiter(start, stop)
+        self.waiters.append(waiter)
+        try:
+            yield waiter
+        finally:
+            self.waiters.remove(waiter)
 
     def over(self, gaps: list[Span]) -> list[_Flight]:
         """The flights that bring something of `gaps`."""
@@ -78,77 +80,196 @@ class _Filling:
             if any(flight.start < stop and start < flight.stop for start, stop in gaps)
         ]
 
+    def due(self, flight: _Flight, start: int, stop: int) -> bool:
+        """Whether somebody can go on, or get on, when the flight hands on `[start, stop)`."""
+        return any(
+            waiter.start < stop and start < waiter.stop and stop >= min(waiter.stop, flight.stop)
+            for waiter in self.waiters
+        )
+
+    def hand_on(self, spool: Spool) -> None:
+        """Something came: wake those who have all they wait for."""
+        for waiter in self.waiters:
+            if spool.present.has(waiter.start, waiter.stop):
+                waiter.news.set()
+
+    def ended(self, flight: _Flight) -> None:
+        """A flight is over: all who had hopes of it look again."""
+        self.flights.remove(flight)
+        if self.everything is flight:
+            self.everything = None
+        for waiter in self.waiters:
+            waiter.news.set()
+
+
+class _Turns:
+    """So many requests at once; of those that wait for their turn, one that somebody waits for goes first."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: list[tuple[_Flight, trio.Event]] = []
+
+    @asynccontextmanager
+    async def turn(self, flight: _Flight) -> AsyncIterator[None]:
+        if self._free:
+            self._free -= 1
+        else:
+            place = (flight, trio.Event())
+            self._waiting.append(place)
+            try:
+                await place[1].wait()
+            except BaseException:
+                if place in self._waiting:
+                    self._waiting.remove(place)
+                else:  # it was given to us all the same
+                    self._give()
+                raise
+        try:
+            yield
+        finally:
+            self._give()
+
+    def _give(self) -> None:
+        if not self._waiting:
+            self._free += 1
+            return
+        first = next((at for at, (flight, _) in enumerate(self._waiting) if flight.wanted), 0)
+        self._waiting.pop(first)[1].set()
+
 
 class Fetcher:
-    """Fetches for all spools of a mount, within one limit of requests. `patience`: seconds without any news."""
+    """Fetches for all spools of a mount, within limits of requests. `patience`: seconds without any news."""
 
-    def __init__(self, nursery: trio.Nursery, *, patience: float = 60) -> None:
-        self._nursery = nursery
+    def __init__(self, nursery: trio.Nursery, spools: Spools, *, patience: float = 60) -> None:
+        self._nursery, self._spools = nursery, spools
         self._patience = patience
-        self._limit = trio.CapacityLimiter(_AT_ONCE)
+        self._ranges, self._singles = _Turns(_RANGES), _Turns(_SINGLES)
         self._fillings: dict[Spool, _Filling] = {}
 
-    async def ensure(self, spool: Spool, start: int, stop: int, *, ahead: Ahead | None = None) -> None:
+    # what readers ask ------------------------------------------------------------------------------------------------
+
+    async def read(self, spool: Spool, start: int, stop: int, *, ahead: Ahead | None = None) -> bytes:
+        """The bytes of `[start, stop)`, as far as the file goes. Errors as of `ensure`."""
+        stop = min(stop, spool.size)
+        if start >= stop:
+            return b""
+        window = ahead.window(start, stop) if ahead is not None else 0
+        if not (self._spools.refusing and spool.present.missing(start, stop)):
+            try:
+                with spool.pinned(*((start, stop) if spool.size > SMALL else (0, spool.size))):
+                    await self._ensure(spool, start, stop, window)
+                    return spool.read(start, stop)
+            except Unkept:
+                if spool.dirty:
+                    raise
+        return await self._past_the_spool(spool, start, stop)
+
+    async def ensure(self, spool: Spool, start: int, stop: int) -> None:
         """Return when `[start, stop)` is present, as far as the file goes.
 
         Changed if the platform has another version by now; TimedOut; any error of the request. Giving up leaves the
         requests to those who wait for them still, and to the spool.
         """
+        await self._ensure(spool, start, min(stop, spool.size), 0)
+
+    async def prefetch(self, remote: RemotePath, storage: Storage, version: Version) -> int:
+        """Have a small file whole before anybody opens it; how many bytes were fetched for that.
+
+        Whoever opens it meanwhile shares the request, and then it goes before others. Cancelled, or in trouble, it
+        leaves what has come. It is an error of nobody's: AgaveErrors and OSErrors are for who called.
+        """
+        if self._spools.refusing or (spool := self._spools.expect(remote, storage, version)) is None:
+            return 0
+        flights = self._start(spool, 0, spool.size, [(0, spool.size)], BLOCK, wanted=False)
+        while (filling := self._fillings.get(spool)) is not None and not spool.whole:
+            with filling.waiting(0, spool.size) as waiter:
+                await waiter.news.wait()
+        for flight in flights:
+            if flight.error is not None:
+                raise flight.error
+        return spool.size
+
+    def leave(self, spool: Spool) -> None:
+        """Its last handle is being closed: what was fetched for it alone, and is far from its end, is given up."""
+        if (filling := self._fillings.get(spool)) is not None and not filling.waiters:
+            for flight in filling.flights:
+                if flight.stop - flight.at > _SPARE and filling.everything is not flight:
+                    flight.scope.cancel()
+
+    async def _ensure(self, spool: Spool, start: int, stop: int, window: int) -> None:
         if spool.size <= SMALL:
-            start, stop = 0, spool.size
-        reach = self._reach(spool, start, min(stop, spool.size), ahead)
+            start, stop, window = 0, spool.size, 0
         while gaps := spool.present.missing(start, min(stop, spool.size)):
-            watched = self._start(spool, start, reach, gaps)
-            with trio.move_on_after(self._patience) as waiting:
-                await self._fillings[spool].news.wait()
-            if waiting.cancelled_caught:
-                raise TimedOut(f"no bytes of {spool.remote.uri} for {self._patience:.0f} s", hint="try again later")
-            for flight in watched:
-                if flight.error is not None:
-                    raise flight.error
-            reach = stop
-        if not spool.present.has(start, reach):
-            self._start(spool, start, reach, [])
+            reach, block = self._reach(spool, start, stop, window)
+            watched = self._start(spool, gaps[0][0], reach, gaps, block)
+            filling = self._fillings[spool]
+            with filling.waiting(gaps[0][0], gaps[-1][1]) as waiter:
+                await self._news(spool, filling, waiter)
+            if spool.present.missing(start, min(stop, spool.size)):
+                for flight in watched:
+                    if flight.error is not None:
+                        raise flight.error
+        if window and not spool.whole:
+            reach, block = self._reach(spool, start, stop, window)
+            self._start(spool, stop, reach, [], block)
 
-    def _reach(self, spool: Spool, start: int, stop: int, ahead: Ahead | None) -> int:
-        """Where fetching is to end for a read of `[start, stop)`."""
-        if ahead is None:
-            return stop
-        if not (window := ahead.window(start, stop)):
-            return min(max(stop, start + _AFTER_SEEK), spool.size)
-        if not self._uncovered(spool, start, min(stop + window // 2, spool.size)):
-            return stop  # half a window is here or coming: the next request shall be large, not one for each read
-        ahead.used()
-        return min(stop + window, spool.size)
+    async def _news(self, spool: Spool, filling: _Filling, waiter: _Waiter) -> None:
+        while True:
+            moved = filling.moved
+            with trio.move_on_after(self._patience):
+                await waiter.news.wait()
+                return
+            if filling.moved == moved:
+                text = f"no bytes of {spool.remote.uri} for {self._patience:.0f} s"
+                raise TimedOut(text, hint="try again later")
 
-    def _uncovered(self, spool: Spool, start: int, stop: int) -> list[Span]:
-        """What of `[start, stop)` is neither present nor on its way."""
-        gaps = spool.present.missing(start, stop)
-        if not gaps or (filling := self._fillings.get(spool)) is None:
-            return gaps
-        coming = Extents((flight.start, flight.stop) for flight in filling.flights)
-        return [span for gap in gaps for span in coming.missing(*gap)]
+    def _reach(self, spool: Spool, start: int, stop: int, window: int) -> tuple[int, int]:
+        """Where fetching is to end for a read of `[start, stop)`, and the size of its requests."""
+        window = min(window, self._spools.share(len(self._fillings)))
+        block = BLOCK_LEAST
+        while block < BLOCK and block * 8 <= window:
+            block *= 2
+        # to a border between blocks, so that what is asked for ahead is not a crumb for each read
+        border = block if window >= block else NEAR
+        reach = (stop + window) // border * border if window else start + NEAR
+        return min(max(stop, reach), spool.size), block
 
-    def _start(self, spool: Spool, start: int, reach: int, gaps: list[Span]) -> list[_Flight]:
+    # requests --------------------------------------------------------------------------------------------------------
+
+    def _start(
+        self, spool: Spool, start: int, reach: int, gaps: list[Span], block: int, *, wanted: bool = True
+    ) -> list[_Flight]:
         """Ask for what is missing up to `reach` and not on its way yet; the flights that bring something of `gaps`."""
-        filling = self._fillings.setdefault(spool, _Filling())
-        coming = Extents((flight.start, flight.stop) for flight in filling.flights)
-        for gap in [*spool.present.missing(start, min(reach, spool.size)), *gaps]:
-            for begin, end in coming.missing(*gap):
-                for at in range(begin, end, BLOCK):
-                    flight = _Flight(at, min(at + BLOCK, end))
-                    filling.flights.append(flight)
-                    self._nursery.start_soon(self._fly, spool, filling, flight)
-                coming.add(begin, end)
-        if not filling.flights:
-            del self._fillings[spool]
-        return filling.over(gaps)
+        missing = spool.present.missing(start, reach)
+        if (filling := self._fillings.get(spool)) is not None:
+            coming = Extents((flight.start, flight.stop) for flight in filling.flights)
+            missing = [span for gap in missing for span in coming.missing(*gap)]
+        elif missing:
+            filling = self._fillings[spool] = _Filling()
+        if filling is None:
+            return []
+        for begin, end in missing:
+            while begin < end:
+                border = min(-(-(begin + 1) // block) * block, end)
+                if border + NEAR >= end:  # no request for a crumb
+                    border = end
+                flight = _Flight(begin, border)
+                filling.flights.append(flight)
+                spool.flights += 1
+                self._nursery.start_soon(self._fly, spool, filling, flight)
+                begin = border
+        watched = filling.over(gaps)
+        for flight in watched:
+            flight.wanted = flight.wanted or wanted
+        return watched
 
     async def _fly(self, spool: Spool, filling: _Filling, flight: _Flight) -> None:
         place = spool.remote
+        bulk = flight.stop - flight.start > LARGE and spool.size > SMALL
         try:
-            async with self._limit:
-                await self._fetch(spool, filling, flight)
+            with flight.scope:
+                async with (self._ranges if bulk else self._singles).turn(flight):
+                    await self._fetch(spool, filling, flight)
         except (AgaveError, OSError) as error:
             # if it was moved meanwhile, who still waits asks at the new place
             if not isinstance(error, NotFound) or spool.remote == place:
@@ -157,41 +278,80 @@ class Fetcher:
             _log.exception("%s can't be fetched", spool.remote.uri)
             flight.error = OSError(errno.EIO, "a fault of the mount: see its log")
         finally:
-            filling.flights.remove(flight)
-            if filling.everything is flight:
-                filling.everything = None
+            filling.ended(flight)
             if not filling.flights and self._fillings.get(spool) is filling:
                 del self._fillings[spool]
-            filling.tell()
+            spool.flights -= 1
+            if not spool.flights and not spool.users:
+                self._spools.rest(spool)
 
     async def _fetch(self, spool: Spool, filling: _Filling, flight: _Flight) -> None:
-        start, stop = flight.start, flight.stop
+        """All of a flight. A request that is cut on the way is followed by another, as long as they bring something."""
+        while flight.at < flight.stop:
+            before = flight.at
+            try:
+                await self._request(spool, filling, flight)
+            except (BadAnswer, Unreachable) as trouble:
+                if flight.at == before:
+                    raise
+                _log.info("%s was cut at %d: %s", spool.remote.uri, flight.at, trouble)
+            else:
+                if not spool.present.has(flight.start, min(flight.stop, spool.size)):
+                    raise BadAnswer(f"{spool.remote.uri} ended before its end", hint="try again")
+                return
+
+    async def _request(self, spool: Spool, filling: _Filling, flight: _Flight) -> None:
+        start, stop = flight.at, flight.stop
         every = start == 0 and stop >= spool.size
         async with spool.storage.read(spool.remote.path, start, None if every else stop) as stream:
-            _check(spool, stream.size, stream.stamp)
+            check(spool, stream)
             if stream.start != start:  # no ranges here: the whole file comes, once
                 while filling.everything is not None and not spool.present.has(start, min(stop, spool.size)):
-                    await filling.news.wait()
+                    with filling.waiting(start, min(stop, spool.size)) as waiter:
+                        await waiter.news.wait()
                 if spool.present.has(start, min(stop, spool.size)):
                     return
                 filling.everything = flight
-                flight.start, flight.stop = stream.start, stop = stream.start, spool.size
-            at, pending = stream.start, bytearray()
+                flight.start = flight.at = stream.start
+                flight.stop = stop = spool.size
+            pieces: list[bytes] = []
+            come = flight.at
             async for chunk in stream:
-                if at + len(pending) >= stop:
+                if come >= stop:
                     break  # more than was asked for
-                pending += chunk
-                if len(pending) >= _PUT:
-                    spool.fill(at, pending)
-                    at, pending = at + len(pending), bytearray()
-                    filling.tell()
-            spool.fill(at, pending)
-        if not spool.present.has(flight.start, min(flight.stop, spool.size)):
+                pieces.append(chunk)
+                come += len(chunk)
+                filling.moved += len(chunk)
+                if come - flight.at >= _PUT or filling.due(flight, flight.at, come):
+                    self._put(spool, filling, flight, pieces, come)
+                    pieces = []
+            self._put(spool, filling, flight, pieces, come)
+
+    def _put(self, spool: Spool, filling: _Filling, flight: _Flight, pieces: list[bytes], come: int) -> None:
+        if pieces:
+            spool.fill(flight.at, *pieces)
+            flight.at = come
+            filling.hand_on(spool)
+
+    async def _past_the_spool(self, spool: Spool, start: int, stop: int) -> bytes:
+        """What the cache can't take, for this reader alone."""
+        got = bytearray()
+        async with spool.storage.read(spool.remote.path, start, stop) as stream:
+            check(spool, stream)
+            skip = start - stream.start
+            async for chunk in stream:
+                got += chunk[max(0, skip) :]
+                skip -= min(len(chunk), max(0, skip))
+                if len(got) >= stop - start:
+                    break
+        if len(got) < stop - start:
             raise BadAnswer(f"{spool.remote.uri} ended before its end", hint="try again")
+        return bytes(got[: stop - start])
 
 
-def _check(spool: Spool, size: int | None, stamp: str | None) -> None:
+def check(spool: Spool, stream: Stream) -> None:
     """Never mix two versions: all that comes must be of the size we know, and carry the stamp that came first."""
+    size, stamp = stream.size, stream.stamp
     if size is not None and spool.base is not None and size != spool.base[0]:
         raise Changed(f"{spool.remote.uri} has changed: {size} bytes in place of {spool.base[0]}", hint="open it again")
     if stamp is not None and spool.stamp is None:

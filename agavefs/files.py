@@ -145,7 +145,7 @@ class Files:
         if spool is not None and (spool.dirty or spool.orphan):
             return True, spool
         keep = version is not None and inode.shown == version
-        found = self._spools.find(node.remote, version)
+        found = self._spools.fetched(node.remote, node.storage, version)
         if found is None or found.young:
             fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
             fresh.young = version is not None and time.time() - version[1] < YOUNG

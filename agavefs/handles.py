@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from agavefs.fetch import Ahead, Fetcher
+from agavefs.fetch import Fetcher
 from agavefs.spool import Spool
+from agavefs.window import Ahead
 from agavefs.writeback import Writeback
 from agavesh.client.errors import AgaveError, Changed, ReadOnly
 from agavesh.client.storage import Storage
@@ -98,11 +99,9 @@ class SpoolHandle:
         self._flushed = False
 
     async def read(self, start: int, size: int) -> bytes:
-        stop = min(start + size, self.spool.size)
-        if start >= stop:
-            return b""
-        await self._fetcher.ensure(self.spool, start, stop, ahead=self._ahead)
-        return self.spool.read(start, stop)
+        if self._ahead not in self.spool.readers:
+            self.spool.readers.append(self._ahead)
+        return await self._fetcher.read(self.spool, start, start + size, ahead=self._ahead)
 
     async def write(self, start: int, data: bytes) -> None:
         spool = self.spool
@@ -127,8 +126,10 @@ class SpoolHandle:
         spool = self.spool
         if not spool.writing:
             # v2 takes whole files only: what stays has to be here, to be sent again
-            await self._fetcher.ensure(spool, 0, needed)
-            await self._writeback.begin(spool)
+            with spool.pinned(0, needed):
+                await self._fetcher.ensure(spool, 0, needed)
+                await spool.keeper.own(spool, needed)
+                await self._writeback.begin(spool)
         self.wrote = True
 
     async def flush(self) -> None:
@@ -148,6 +149,10 @@ class SpoolHandle:
 
     async def release(self) -> None:
         """The last descriptor is closed: nobody hears of trouble now, but the journal has it."""
+        if self._ahead in self.spool.readers:
+            self.spool.readers.remove(self._ahead)
+        if not self.spool.readers:
+            self._fetcher.leave(self.spool)
         if self.writable:
             try:
                 await self._writeback.seal(self.spool)

@@ -26,12 +26,14 @@ from agavefs.kernel import Deadlines, Kernel
 from agavefs.looks import Looks
 from agavefs.names import Names
 from agavefs.places import Card, Places
+from agavefs.shelf import Shelf
 from agavefs.spool import Spools
 from agavefs.writeback import Writeback
 from agavesh.client.accounts import Account
 from agavesh.client.errors import AgaveError
 from agavesh.client.local import stay_up
 from agavesh.client.storage import SystemStorage
+from agavesh.tree.node import Directory
 from agavesh.tree.workspace import Workspace, open_workspace
 
 _log = logging.getLogger(__name__)
@@ -77,8 +79,9 @@ async def _serve(
     options: Options, workspace: Workspace, journal: Journal, nursery: trio.Nursery, ready: Callable[[], None]
 ) -> int:
     patience = options.deadlines.progress
-    spools = Spools(options.places.spools(journal.owner), room=options.room)
-    fetcher = Fetcher(nursery, patience=min(options.deadlines.read, patience))
+    shelf = Shelf(options.places.kept, journal.account)
+    spools = Spools(options.places.spools(journal.owner), room=options.room, shelf=shelf)
+    fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
     writeback = Writeback(nursery, journal, spools, patience=patience)
     errors = control.Errors()
     logging.getLogger().addHandler(errors)
@@ -106,6 +109,7 @@ async def _serve(
         if not options.read_only:
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         nursery.start_soon(_warm, looks)
+        nursery.start_soon(spools.run)
         nursery.start_soon(stay_up, workspace.agave.account)
         _log.info("%s is mounted on %s", account_of(card), options.mountpoint)
         ready()
@@ -114,7 +118,7 @@ async def _serve(
         left = await writeback.drain()
     if left:
         _log.warning("%d files could not be sent, and are kept for the next mount", left)
-    spools.close()
+    await spools.close()
     return left
 
 
@@ -167,7 +171,10 @@ async def _end_on_signal(mountpoint: Path, writeback: Writeback) -> None:
 async def _warm(looks: Looks) -> None:
     """Open a connection and list the systems, before anybody asks. Trouble is told to who asks."""
     try:
-        await looks.snapshot(await looks.child(looks.inodes.root, "systems"))
+        systems = (await looks.child(looks.inodes.root, "systems")).node
+        assert isinstance(systems, Directory)
+        async for _ in systems.scan():
+            pass
     except (AgaveError, OSError) as error:
         _log.warning("the platform can't be reached yet: %s", error)
 

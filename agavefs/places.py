@@ -2,7 +2,7 @@
 
     STATE/agavesh/<host>/mounts/        mounts/<owner>.json: one card for each mount that lives, whatever its cache
                                         log/<owner>.log
-                                        cache/, unless another was named: journal.db, owners/, spools/<owner>/
+                                        cache/, unless another was named: journal.db, owners/, spools/<owner>/, kept/
 
 All is the user's own (0700, 0600), and by the name of the host, since homes are shared on clusters.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,6 +66,11 @@ class Places:
     def spools(self, owner: str) -> Path:
         return self.cache / "spools" / owner
 
+    @property
+    def kept(self) -> Path:
+        """Where what was fetched outlives its mount."""
+        return self.cache / "kept"
+
     def doubt(self) -> str | None:
         """Why the cache should stand elsewhere, if so."""
         _folder(self.cache)
@@ -107,7 +113,9 @@ class Places:
         for folder in (self.cache / "spools").glob("*"):
             if folder.name != journal.owner and not journal.alive(folder.name):
                 for spool in folder.glob("*"):
-                    if str(spool) not in owed:
+                    if spool.is_dir():
+                        shutil.rmtree(spool, ignore_errors=True)
+                    elif str(spool) not in owed:
                         spool.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
                     folder.rmdir()

@@ -1,33 +1,60 @@
 """The spool: the local copy of one remote file, as far as we have it.
 
 A spool is a sparse file and the extents present in it. Readers have it filled (`fetch`), writers seal it (`writeback`);
-it does no network itself. A spool that has been written is always whole. Clean spools are evicted when there is no more
-room, least recently used first; open or dirty ones never are. Spools of one mount stand in a folder of its own, and
-none outlives it but what is owed to the platform.
+it does no network itself. A spool that has been written is always whole. A clean spool that nobody has open waits a
+moment for who may want it again, and goes on the shelf (`shelf`), where this mount finds it, another one, or the next.
+
+There is a cap, and it holds while files are open, too: what lies behind its readers goes out of a large file first,
+then what is on the shelf, then what rests here, then all that no reader is about to read. What is owed to the platform
+never goes. Spools of one mount stand in a folder of its own, and none outlives it there but what is owed.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import secrets
+import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from agavefs.extents import Extents
+import trio
+
+from agavefs.extents import Extents, Span
+from agavefs.holes import punch
+from agavefs.shelf import Have, Shelf
+from agavefs.window import Ahead
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Storage, Version
 
+_log = logging.getLogger(__name__)
+
 YOUNG = 2.0  # seconds: a file changed so shortly before we asked may change again and show the same time
+_REST = 5.0  # seconds between two times that spools go on the shelf: what was just closed may be opened or renamed
+_BEHIND = 2**20  # bytes behind a reader that are kept
+_SLACK = 64 * 2**20  # bytes that are freed at once, at most
+_HOLE = 4096  # bytes: the disk gives back no less
+_FULL = 10.0  # seconds that a full disk is left alone
+_CLOSING = 15.0  # seconds that the end of a mount waits for the disk
+
+Bytes = bytes | bytearray | memoryview
+
+
+class Unkept(OSError):
+    """The cache's disk does not take it: full, over quota, or broken."""
 
 
 class Spool:
     """One file's bytes. `users` are the handles that have it open; `changes` counts what was written here.
 
     `base` is the version that it began from, None for a new file. `row` is its journal row while something is owed to
-    the platform; `writing` says that it is not sealed.
+    the platform; `writing` says that it is not sealed. `flights` are the requests that fill it, `pins` the spans that
+    somebody is about to read, `readers` how the open handles go through it. A `shared` one is whole, and is on the
+    shelf as well: it must not be changed in place.
     """
 
     def __init__(
@@ -39,13 +66,20 @@ class Spool:
         self.young = False  # fetched so shortly after a change that the version proves nothing
         self.stamp: str | None = None  # what the platform said of the bytes when it first sent some
         self.users = 0
+        self.flights = 0
+        self.pins: list[Span] = []
+        self.readers: list[Ahead] = []
+        self.shared = False
+        self.taken = False  # from the shelf, and not changed since
+        self.unasked = False  # fetched before anybody has opened it
+        self.gone = False  # not ours any more
         self.changes = 0
         self.changed_at = time.time()
         self.row: int | None = None
         self.writing = False
         self.sent_at = float("-inf")  # trio's clock
         self.orphan = False  # unlinked: what is written will never be sent
-        self._keeper = keeper
+        self.keeper = keeper
         self._fd: int | None = None
 
     @property
@@ -58,25 +92,40 @@ class Spool:
         return self.present.has(0, self.size)
 
     @property
+    def held(self) -> int:
+        """The bytes that are here on its account alone."""
+        return 0 if self.shared else self.present.total
+
+    @property
     def fd(self) -> int:
         if self._fd is None:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            create = 0 if self.present.total else os.O_CREAT
+            self._fd = os.open(self.path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
         return self._fd
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes of `[start, stop)`, which must be present, as far as the file goes."""
-        return os.pread(self.fd, max(0, min(stop, self.size) - start), start)
+        size = max(0, min(stop, self.size) - start)
+        if len(data := os.pread(self.fd, size, start)) != size:
+            raise OSError(errno.EIO, f"{self.path} was cut behind our back")
+        return data
 
-    def fill(self, start: int, data: bytes | bytearray) -> None:
+    def fill(self, start: int, *pieces: Bytes) -> None:
         """Take in bytes of the platform's. What is present is left alone: it may have been written meanwhile."""
-        view = memoryview(data)
-        for begin, end in self.present.missing(start, min(start + len(view), self.size)):
-            self._put(begin, view[begin - start : end - start])
+        stop = min(start + sum(map(len, pieces)), self.size)
+        if self.gone or start >= stop:
+            return
+        if self.present.missing(start, stop) == [(start, start + sum(map(len, pieces)))]:
+            self._put(start, pieces)
+            return
+        view = memoryview(b"".join(pieces))
+        for begin, end in self.present.missing(start, stop):
+            self._put(begin, [view[begin - start : end - start]])
 
     def write(self, start: int, data: bytes | bytearray) -> None:
         """Change bytes. The spool is whole; what lies between its end and `start` reads as zeros."""
         stop = start + len(data)
-        self._put(start, memoryview(data))
+        self._put(start, [data])
         if stop > self.size:
             self._grow(0, stop)
             self.size = stop
@@ -87,7 +136,7 @@ class Spool:
         os.ftruncate(self.fd, size)
         before = self.present.total
         self.present = Extents([(0, size)])
-        self._keeper.grown(size - before)
+        self.keeper.grown(size - before)
         self.size = size
         self._changed()
 
@@ -95,17 +144,65 @@ class Spool:
         """To the disk. Blocks: call it from a thread."""
         os.fsync(self.fd)
 
-    def _put(self, start: int, data: memoryview) -> None:
-        at = start
-        while data:
-            written = os.pwrite(self.fd, data, at)
-            data, at = data[written:], at + written
-        self._grow(start, at)
+    def drop(self, start: int, stop: int) -> int:
+        """Give back what lies in `[start, stop)`, as far as it is present and the disk can; the bytes that are gone."""
+        before = self.present.total
+        for begin, end in self.present.within(start, stop):
+            # in whole blocks: the rest of one is zeroed without being given back
+            begin = -(-begin // _HOLE) * _HOLE
+            end = end if end == self.size else end // _HOLE * _HOLE
+            if begin >= end:
+                continue
+            try:
+                punch(self.fd, begin, end)
+            except OSError:  # the filesystem makes no holes: then all of it goes
+                os.ftruncate(self.fd, 0)
+                self.present = Extents()
+                break
+            self.present.remove(begin, end)
+        self.keeper.grown(self.present.total - before)
+        return before - self.present.total
+
+    @contextmanager
+    def pinned(self, start: int, stop: int) -> Iterator[None]:
+        """What is in `[start, stop)`, or comes there, stays in this block."""
+        span = (start, stop)
+        self.pins.append(span)
+        try:
+            yield
+        finally:
+            self.pins.remove(span)
+
+    def _put(self, start: int, pieces: Sequence[Bytes]) -> None:
+        views = [memoryview(piece) for piece in pieces]
+        stop = start + sum(map(len, views))
+        self.keeper.reserve(sum(end - begin for begin, end in self.present.missing(start, stop)))
+        try:
+            self._write(start, views)
+        except OSError as trouble:
+            if trouble.errno in (errno.ENOSPC, errno.EDQUOT):
+                self.keeper.full()
+            try:
+                self._write(start, views)
+            except OSError as again:
+                self.keeper.refused(again)
+                raise Unkept(again.errno, f"the cache takes no more: {again.strerror}") from again
+        self._grow(start, stop)
+
+    def _write(self, start: int, views: list[memoryview]) -> None:
+        at, views = start, [*views]
+        while views:
+            written = os.pwritev(self.fd, views[:1000], at)
+            at += written
+            while views and written >= len(views[0]):
+                written -= len(views.pop(0))
+            if views:
+                views[0] = views[0][written:]
 
     def _grow(self, start: int, stop: int) -> None:
         before = self.present.total
         self.present.add(start, stop)
-        self._keeper.grown(self.present.total - before)
+        self.keeper.grown(self.present.total - before)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -121,12 +218,14 @@ class Spool:
 
 
 class Spools:
-    """All spools of a mount. `room` in bytes is what they may take together, as far as they can be evicted."""
+    """All spools of a mount. `room`: bytes of disk for what could be fetched again, here and on the shelf."""
 
-    def __init__(self, folder: Path, *, room: int) -> None:
+    def __init__(self, folder: Path, *, room: int, shelf: Shelf | None = None) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder, self.room = folder, room
-        self.held = 0  # bytes
+        self.folder, self.room, self.shelf = folder, room, shelf
+        self.held = 0  # bytes, without the shelf
+        self.wasted = self.foreseen = 0  # bytes fetched before anybody opened the file: never opened, and opened
+        self._full_until = float("-inf")
         self._all: dict[Path, Spool] = {}
         self._clean: OrderedDict[tuple[RemotePath, Version], Spool] = OrderedDict()
 
@@ -134,10 +233,24 @@ class Spools:
         return iter(list(self._all.values()))
 
     def find(self, remote: RemotePath, version: Version | None) -> Spool | None:
-        """The clean spool of that version, if there is one."""
-        if version is None or (spool := self._clean.get((remote, version))) is None:
+        """The clean spool of that version, if there is one, here or on the shelf."""
+        if version is None:
             return None
-        self._clean.move_to_end((remote, version))
+        if (spool := self._clean.get((remote, version))) is not None:
+            self._clean.move_to_end((remote, version))
+        return spool
+
+    def fetched(self, remote: RemotePath, storage: Storage, version: Version | None) -> Spool | None:
+        """As `find`, and on the shelf as well: what is found there is ours to use from now on."""
+        if (spool := self.find(remote, version)) is not None or version is None or self.shelf is None:
+            return spool
+        path = self.folder / secrets.token_hex(12)
+        if (taken := self.shelf.take(remote, version, path)) is None:
+            return None
+        have, shared = taken
+        spool = self._clean[(remote, version)] = self.adopt(path, remote, storage, version[0], version)
+        spool.present, spool.stamp, spool.shared, spool.taken = Extents(have.spans), have.stamp, shared, True
+        self.held += spool.held
         return spool
 
     def make(
@@ -147,6 +260,14 @@ class Spools:
         spool = self.adopt(self.folder / secrets.token_hex(12), remote, storage, size, version)
         if version is not None and keep:
             self._clean[(remote, version)] = spool
+        return spool
+
+    def expect(self, remote: RemotePath, storage: Storage, version: Version) -> Spool | None:
+        """A spool to fetch into before anybody opens the file. None if it is here already, or too young to be kept."""
+        if time.time() - version[1] < YOUNG or self.fetched(remote, storage, version) is not None:
+            return None
+        spool = self.make(remote, storage, size=version[0], version=version)
+        spool.unasked = True
         return spool
 
     def adopt(
@@ -159,6 +280,9 @@ class Spools:
     def take(self, spool: Spool) -> None:
         """A handle has it open now."""
         spool.users += 1
+        if spool.unasked:
+            spool.unasked = False
+            self.foreseen += spool.present.total
 
     def drop(self, spool: Spool) -> None:
         """A handle has closed it. A spool that nobody can find again is gone with its last handle."""
@@ -167,13 +291,46 @@ class Spools:
 
     def rest(self, spool: Spool) -> None:
         """Nobody may need it just now: close it, or let it go if nobody can find it again."""
-        if spool.users or spool.dirty:
+        if spool.users or spool.dirty or spool.flights:
             return
         spool.close()
         if spool.orphan or spool.version is None or self._clean.get((spool.remote, spool.version)) is not spool:
             self._remove(spool)
         else:
-            self._make_room()
+            self.reserve(0)
+
+    async def own(self, spool: Spool, needed: int) -> None:
+        """Before it is changed, but for its first `needed` bytes: it is on no shelf, and no other mount has it."""
+        if spool.version is None or self.shelf is None or not (spool.shared or spool.taken):
+            return
+        if not needed:
+            self.held -= spool.held
+            spool.close()
+            spool.path.unlink(missing_ok=True)
+            spool.present, spool.shared, spool.taken = Extents(), False, False
+            return
+        shelf, remote, version = self.shelf, spool.remote, spool.version
+        copy = spool.path.with_suffix(".own")
+
+        def part() -> bool:
+            shelf.withdraw(remote, version)  # nobody can link it any more, so the number of links only falls
+            if not spool.shared or spool.path.stat().st_nlink == 1:
+                return False
+            shutil.copyfile(spool.path, copy)
+            copy.chmod(0o600)
+            return True
+
+        copied = await trio.to_thread.run_sync(part)
+        # no await from here: another writer may have been quicker, and have written
+        if spool.shared:
+            if copied:
+                copy.replace(spool.path)
+                spool.close()
+            spool.shared = False
+            self.grown(spool.held)
+        elif copied:
+            copy.unlink(missing_ok=True)
+        spool.taken = False
 
     def detach(self, spool: Spool) -> None:
         """It is not what its version says any more: it is about to be written."""
@@ -184,7 +341,7 @@ class Spools:
     def settled(self, spool: Spool, version: Version | None) -> None:
         """The platform has it, as that version: it can be found by it."""
         spool.version = spool.base = version
-        if version is not None and not spool.orphan:
+        if version is not None and not spool.orphan and not spool.gone:
             self._clean[(spool.remote, version)] = spool
         self.rest(spool)
 
@@ -201,16 +358,61 @@ class Spools:
                 self._clean[(there, spool.version)] = spool
             spool.remote = there
 
-    def grown(self, by: int) -> None:
-        """So many more bytes are held."""
-        self.held += by
-        if by > 0 and self.held > self.room:
-            self._make_room()
+    # the shelf -------------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """The mount ends: only what is owed stays."""
+    async def run(self) -> None:
+        """Put on the shelf what rests, from time to time; for a nursery."""
+        if self.shelf is None:
+            return
+        await trio.to_thread.run_sync(self.shelf.look)
+        while True:
+            await trio.sleep(_REST)
+            try:
+                await self.put_away()
+            except OSError as trouble:
+                _log.warning("the cache can't be kept for later: %s", trouble)
+
+    async def put_away(self) -> None:
+        """Put on the shelf what rests."""
+        assert self.shelf is not None
+        ready: list[tuple[Spool, Have | None]] = []
+        for spool in list(self._clean.values()):
+            if spool.users or spool.dirty or spool.flights or spool.orphan:
+                continue
+            if spool.shared or not spool.present.total:
+                self._remove(spool)  # it is there already, or there is nothing of it
+            elif not spool.young:
+                ready.append((spool, None if spool.whole else Have(list(spool.present), spool.stamp)))
+        if not ready:
+            return
+        jobs = [(spool.path, have) for spool, have in ready]
+        before = [spool.present.total for spool, _ in ready]
+        await trio.to_thread.run_sync(self.shelf.prepare, jobs, abandon_on_cancel=True)
+        for number, (spool, have) in enumerate(ready):
+            # no await until it is put: nobody opens it in between
+            resting = not (spool.users or spool.dirty or spool.flights or spool.orphan or spool.gone)
+            if resting and spool.version is not None and spool.present.total == before[number]:
+                remote, version = spool.remote, spool.version
+                self._forget(spool)
+                with suppress(OSError):
+                    self.shelf.put(spool.path, remote, version, whole=have is None)
+            elif have is not None:
+                shutil.rmtree(spool.path.with_suffix(".part"), ignore_errors=True)
+            if number % 32 == 31:
+                await trio.lowlevel.checkpoint()
+        await trio.to_thread.run_sync(self.shelf.look, abandon_on_cancel=True)
+        self.reserve(0)
+
+    async def close(self) -> None:
+        """The mount ends: what is owed stays, and on the shelf what can be used again."""
         for spool in self:
-            spool.users = 0
+            spool.users = spool.flights = 0
+            if spool.unasked:
+                self.wasted += spool.present.total
+        if self.shelf is not None:
+            with trio.move_on_after(_CLOSING), suppress(OSError):
+                await self.put_away()
+        for spool in self:
             if spool.dirty:
                 spool.close()
             else:
@@ -218,20 +420,108 @@ class Spools:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _make_room(self) -> None:
-        if self.held <= self.room:
-            return
-        for spool in list(self._clean.values()):
-            if not spool.users and not spool.dirty:
-                self._remove(spool)
-                if self.held <= self.room:
+    # room ------------------------------------------------------------------------------------------------------------
+
+    def grown(self, by: int) -> None:
+        """So many more bytes are held."""
+        self.held += by
+
+    def reserve(self, need: int) -> None:
+        """Make room for so many more bytes."""
+        if self._over(need) > 0:
+            slack = min(_SLACK, self.room // 16)
+            for way in (self._behind_large, self._on_shelf, self._resting, self._unneeded, self._unpinned):
+                way(lambda: self._over(need) + slack)
+                if self._over(need) <= 0:
                     return
 
-    def _remove(self, spool: Spool) -> None:
-        if self._all.pop(spool.path, None) is None:
+    def share(self, readers: int) -> int:
+        """The bytes that one of so many readers may have ahead of it."""
+        return 0 if self.refusing else self.room // 2 // max(1, readers)
+
+    @property
+    def refusing(self) -> bool:
+        """Whether the disk has lately refused to take anything: what is read is not kept then."""
+        return time.monotonic() < self._full_until
+
+    def full(self) -> None:
+        """The disk is full though we are within our room: be content with half of what there is."""
+        there = self.held + self._shelved
+        self.room = min(self.room, max(there // 2, _HOLE))
+        _log.warning("the disk of the cache is full: it has %d bytes from now on", self.room)
+        self.reserve(0)
+
+    def refused(self, trouble: OSError) -> None:
+        """Not even that helps."""
+        if not self.refusing:
+            _log.warning("%s takes no more, so what is read is not kept: %s", self.folder, trouble.strerror)
+        self._full_until = time.monotonic() + _FULL
+
+    @property
+    def _shelved(self) -> int:
+        return self.shelf.total if self.shelf is not None else 0
+
+    def _over(self, need: int) -> int:
+        return self.held + self._shelved + need - self.room
+
+    def _behind_large(self, over: Callable[[], int]) -> None:
+        """A file that takes more than half of the room makes way for itself: what else is here may be wanted again."""
+        for spool in self:
+            if spool.users and spool.held > self.room // 2:
+                self._thin(spool, self._wanted(spool), over)
+
+    def _on_shelf(self, over: Callable[[], int]) -> None:
+        if self.shelf is not None:
+            self.shelf.evict(over())
+
+    def _resting(self, over: Callable[[], int]) -> None:
+        for spool in list(self._clean.values()):
+            if over() <= 0:
+                return
+            if not (spool.users or spool.dirty or spool.flights):
+                self._remove(spool)
+
+    def _unneeded(self, over: Callable[[], int]) -> None:
+        for spool in self:
+            self._thin(spool, self._wanted(spool), over)
+
+    def _unpinned(self, over: Callable[[], int]) -> None:
+        for spool in self:
+            self._thin(spool, spool.pins, over)
+
+    @staticmethod
+    def _wanted(spool: Spool) -> list[Span]:
+        return [*spool.pins, *(span for reader in spool.readers for span in reader.spans(_BEHIND))]
+
+    def _thin(self, spool: Spool, keep: list[Span], over: Callable[[], int]) -> None:
+        """Drop what is not to be kept, from the beginning on. Only what could be fetched again."""
+        if over() <= 0 or spool.shared or spool.dirty or spool.writing or spool.orphan or spool.base is None:
             return
+        spare = Extents(spool.present)
+        for span in keep:
+            spare.remove(*span)
+        if spare.total and spool.taken and self.shelf is not None:
+            self.shelf.sync()  # else a crash could put it back there, as it was
+            spool.taken = False
+        for start, stop in spare:
+            while start < stop and over() > 0:
+                end = min(stop, start + max(over(), _BEHIND))
+                spool.drop(start, end)
+                start = end
+
+    def _forget(self, spool: Spool) -> bool:
+        """It is not ours any more; whether it was."""
+        if self._all.pop(spool.path, None) is None:
+            return False
         if spool.version is not None and self._clean.get((spool.remote, spool.version)) is spool:
             del self._clean[(spool.remote, spool.version)]
         spool.close()
-        self.held -= spool.present.total
-        spool.path.unlink(missing_ok=True)
+        spool.gone = True
+        self.held -= spool.held
+        return True
+
+    def _remove(self, spool: Spool) -> None:
+        if self._forget(spool):
+            if spool.unasked:
+                self.wasted += spool.present.total
+            spool.path.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import trio
 
 from agavefs import cli
 from tests.agavefs.mounting import Mount
+from tests.agavefs.test_reading import plant
 from tests.conftest import Tenant
 
 SOON = "metadata=1,read=1,progress=1"
@@ -115,7 +116,8 @@ async def test_control_tells_of_the_mount_and_is_not_listed(mount: Mount) -> Non
 
 @pytest.mark.mount(AGAVEFS_DEADLINES=SOON)
 async def test_a_platform_that_does_not_answer_holds_a_program_for_its_deadline_only(mount: Mount) -> None:
-    await mount.sh("echo old > f; echo large > g; echo h > h; touch -d 2001-01-01 f")
+    await mount.sh("echo old > f; touch -d 2001-01-01 f")
+    await plant(mount, {"g": b"large\n", "h": b"h\n"})  # not by the mount, which would keep their bytes
     await mount.umount()
     await mount.start()
     with mount.tenant.faults.slow("*"):

@@ -1,0 +1,200 @@
+"""The shelf: clean spools at rest, on the disk, for all mounts of an account that have the same cache folder.
+
+    kept/<account>/<key>           a whole file: taken by a link, so that several mounts may have it at once. It is
+                                   never changed where others may have it: who wants to, takes it off, or copies it
+    kept/<account>/<key>.part/     a file of which some spans are here, `data`, and what they are, `have`; taken by a
+                                   rename, so that one mount has it
+
+The key is made of the file's place and version, the folder of the tenant's URL and the user: what is found is what was
+asked for, and another account's is never found. What is put here has been synced before it gets its name, so a crash
+leaves it whole or not here. Least recently used goes first, whosever it is. There is no index to go wrong: the names
+are all there is. It knows nothing of the network nor of who has a spool open.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from agavefs.extents import Extents, Span
+from agavesh.client.path import RemotePath
+from agavesh.client.storage import Version
+
+_EACH = 16  # files that are synced one by one; for more the whole filesystem is, once
+_BLOCK = 4096  # bytes: the least that a file takes
+
+
+class Have(msgspec.Struct, frozen=True):
+    """What is there of a file, and the stamp that its bytes came with."""
+
+    spans: list[Span]
+    stamp: str | None = None
+
+
+class _Kept(NamedTuple):
+    """One thing on the shelf: when it was used last, and the bytes that it takes."""
+
+    used: float
+    held: int
+    path: Path
+
+
+class Shelf:
+    """The shelf of one account. `total`: bytes on the shelves of all accounts in this folder, as last looked."""
+
+    def __init__(self, folder: Path, account: str) -> None:
+        self._all = folder
+        self._folder = folder / hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._oldest_last: list[_Kept] = []
+        self.total = 0
+
+    def _key(self, remote: RemotePath, version: Version) -> Path:
+        text = "\0".join((*remote, repr(version)))
+        return self._folder / hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=20).hexdigest()
+
+    # taking ----------------------------------------------------------------------------------------------------------
+
+    def take(self, remote: RemotePath, version: Version, into: Path) -> tuple[Have, bool] | None:
+        """Have that file at `into`; what is there of it, and whether others may have it, too. None: it is not here."""
+        key = self._key(remote, version)
+        with suppress(OSError):
+            os.link(key, into)
+            if into.stat().st_size == version[0]:
+                with suppress(OSError):
+                    os.utime(key)
+                return Have([(0, version[0])]), True
+            into.unlink()
+        claimed = into.with_suffix(".part")
+        try:
+            key.with_suffix(".part").rename(claimed)
+        except OSError:
+            return None
+        try:
+            have = msgspec.json.decode((claimed / "have").read_bytes(), type=Have)
+            self.total -= _held(claimed)
+            (claimed / "data").rename(into)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        finally:
+            shutil.rmtree(claimed, ignore_errors=True)
+        return have, False
+
+    def withdraw(self, remote: RemotePath, version: Version) -> None:
+        """Nobody finds it from now on, not after a crash either. Blocks."""
+        self._key(remote, version).unlink(missing_ok=True)
+        self.sync()
+
+    def sync(self) -> None:
+        """What was taken stays taken, after a crash, too. Blocks."""
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    # putting ---------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def prepare(spools: Iterable[tuple[Path, Have | None]]) -> None:
+        """Put files on the disk, and beside those that are not whole what there is of them. Blocks: for a thread."""
+        files = []
+        for path, have in spools:
+            files.append(path)
+            if have is not None:
+                part = path.with_suffix(".part")
+                part.mkdir(mode=0o700, exist_ok=True)
+                (part / "have").write_bytes(msgspec.json.encode(have))
+                files.append(part / "have")
+        if len(files) > _EACH:
+            files = [] if _sync_all(files[0]) else files
+        for file in files:
+            fd = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def put(self, path: Path, remote: RemotePath, version: Version, *, whole: bool) -> None:
+        """A prepared file goes on the shelf; one that is there already stays. OSError."""
+        key = self._key(remote, version)
+        held = _held(path)
+        part = key.with_suffix(".part")
+        if whole:
+            if key.exists():
+                path.unlink()
+                return
+            path.rename(key)
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            ours = path.with_suffix(".part")
+            if key.exists() or part.exists():
+                shutil.rmtree(ours, ignore_errors=True)
+                path.unlink()
+                return
+            path.rename(ours / "data")
+            ours.rename(part)  # if another mount was quicker this fails, and what is left is swept
+        self.total += held
+
+    # room ------------------------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Count what is here. Blocks: for a thread."""
+        found = []
+        with suppress(OSError):
+            for folder in os.scandir(self._all):
+                with suppress(OSError):
+                    found += [
+                        _Kept(entry.stat(follow_symlinks=False).st_mtime, _held(Path(entry.path)), Path(entry.path))
+                        for entry in os.scandir(folder.path)
+                    ]
+        found.sort(reverse=True)
+        self._oldest_last, self.total = found, sum(kept.held for kept in found)
+
+    def evict(self, need: int) -> int:
+        """Let go of what was used longest ago, `need` bytes of it; how many bytes that were."""
+        freed = 0
+        while freed < need and self._oldest_last:
+            kept = self._oldest_last.pop()
+            with suppress(OSError):
+                if kept.path.stat().st_mtime > kept.used:
+                    continue  # used since: the next look finds its place
+                if kept.path.suffix:
+                    shutil.rmtree(kept.path, ignore_errors=True)
+                else:
+                    kept.path.unlink()
+            freed += kept.held
+        self.total = max(0, self.total - freed)
+        return freed
+
+
+def _held(path: Path) -> int:
+    """The bytes of disk that something on the shelf takes."""
+    if path.suffix:
+        path /= "data"
+    return max(path.stat().st_blocks * 512, _BLOCK)
+
+
+def _sync_all(file: Path) -> bool:
+    """Put all of a filesystem on the disk; whether there is such a call."""
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    if call is None:
+        return False
+    fd = os.open(file, os.O_RDONLY)
+    try:
+        return bool(call(fd) == 0)
+    finally:
+        os.close(fd)
+
+
+def extents(have: Have) -> Extents:
+    """The spans that are there."""
+    return Extents(have.spans)
