@@ -306,10 +306,10 @@ class Actors:
                 worker.execution, worker.quit = self.queue.take(worker.actor, worker.id), False
             if worker.execution is not None:
                 worker.used = worker.execution.started
-                id = worker.execution.id
                 await self._answer(worker, worker.execution)
+                # by itself: to answer again what is cleared already would be to run it twice
+                await patiently(partial(self._clear, worker.actor, worker.execution.id))
                 worker.execution = worker.process = None
-                await patiently(partial(self._clear, worker.actor, id))
 
     async def _thin_out(self, actor_id: str) -> None:
         """Keep a number of executions that are over. Of the others the folders go first: a crash leaves none behind."""
