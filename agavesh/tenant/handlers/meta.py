@@ -1,8 +1,11 @@
 """The meta service: documents about anything, and the schemas that they follow."""
 
+# ruff: noqa: N816  the platform's names stay as documented, of what is no `def` too
+
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -301,56 +304,48 @@ def _of_schema(ctx: Context, uuid: str, rights: Pem) -> MetaGrants:
     return _allowed(_schema_grants(ctx, _known_schema(ctx, uuid)), rights)
 
 
-async def listMetadataPermissions(ctx: Context, *, uuid: str, limit: int, offset: int) -> Result:
-    return _of_document(ctx, uuid, Pem.READ).all(limit, offset)
+class _Permissions:
+    """What is done with the permissions of one kind of thing. `of` finds its grants, or refuses who lacks a right."""
+
+    def __init__(self, of: Callable[[Context, str, Pem], MetaGrants]) -> None:
+        self._of = of
+
+    async def all(self, ctx: Context, *, uuid: str, limit: int, offset: int) -> Result:
+        return self._of(ctx, uuid, Pem.READ).all(limit, offset)
+
+    async def change(self, ctx: Context, *, uuid: str, body: Any) -> Result:
+        return self._of(ctx, uuid, Pem.WRITE).change(body, None)
+
+    async def clear(self, ctx: Context, *, uuid: str) -> Result:
+        self._of(ctx, uuid, Pem.WRITE).clear()
+        return None
+
+    async def one(self, ctx: Context, *, uuid: str, username: str) -> Result:
+        return self._of(ctx, uuid, Pem.READ).one(username)
+
+    async def change_one(self, ctx: Context, *, uuid: str, username: str, body: Any) -> Result:
+        return self._of(ctx, uuid, Pem.WRITE).change(body, username)
+
+    async def revoke(self, ctx: Context, *, uuid: str, username: str) -> Result:
+        self._of(ctx, uuid, Pem.WRITE).revoke(username)
+        return None
 
 
-async def updateMetadataPermissions(ctx: Context, *, uuid: str, body: Any) -> Result:
-    return _of_document(ctx, uuid, Pem.WRITE).change(body, None)
+_documents, _schemas = _Permissions(_of_document), _Permissions(_of_schema)
 
+listMetadataPermissions = _documents.all
+updateMetadataPermissions = _documents.change
+deleteMetadataPermission = _documents.clear
+listMetadataPermissionsForUser = _documents.one
+updateMetadataPermissionsForUser = _documents.change_one
+deleteMetadataPermissionsForUser = _documents.revoke
 
-async def deleteMetadataPermission(ctx: Context, *, uuid: str) -> Result:
-    _of_document(ctx, uuid, Pem.WRITE).clear()
-    return None
-
-
-async def listMetadataPermissionsForUser(ctx: Context, *, uuid: str, username: str) -> Result:
-    return _of_document(ctx, uuid, Pem.READ).one(username)
-
-
-async def updateMetadataPermissionsForUser(ctx: Context, *, uuid: str, username: str, body: Any) -> Result:
-    return _of_document(ctx, uuid, Pem.WRITE).change(body, username)
-
-
-async def deleteMetadataPermissionsForUser(ctx: Context, *, uuid: str, username: str) -> Result:
-    _of_document(ctx, uuid, Pem.WRITE).revoke(username)
-    return None
-
-
-async def listSchemaPermissions(ctx: Context, *, uuid: str, limit: int, offset: int) -> Result:
-    return _of_schema(ctx, uuid, Pem.READ).all(limit, offset)
-
-
-async def updateSchemaPermissions(ctx: Context, *, uuid: str, body: Any) -> Result:
-    return _of_schema(ctx, uuid, Pem.WRITE).change(body, None)
-
-
-async def deleteSchemaPermissions(ctx: Context, *, uuid: str) -> Result:
-    _of_schema(ctx, uuid, Pem.WRITE).clear()
-    return None
-
-
-async def listSchemaPermissionsForUser(ctx: Context, *, uuid: str, username: str) -> Result:
-    return _of_schema(ctx, uuid, Pem.READ).one(username)
-
-
-async def updateSchemaPermissionsForUser(ctx: Context, *, uuid: str, username: str, body: Any) -> Result:
-    return _of_schema(ctx, uuid, Pem.WRITE).change(body, username)
-
-
-async def deleteSchemaPermissionsForUser(ctx: Context, *, uuid: str, username: str) -> Result:
-    _of_schema(ctx, uuid, Pem.WRITE).revoke(username)
-    return None
+listSchemaPermissions = _schemas.all
+updateSchemaPermissions = _schemas.change
+deleteSchemaPermissions = _schemas.clear
+listSchemaPermissionsForUser = _schemas.one
+updateSchemaPermissionsForUser = _schemas.change_one
+deleteSchemaPermissionsForUser = _schemas.revoke
 
 
 # what others are told ------------------------------------------------------------------------------------------------
