@@ -144,6 +144,9 @@ class Connection:
         """The account with the tokens of this moment."""
         return self._agave.account
 
+    def __repr__(self) -> str:
+        return f"<connection to {self.url} as {self.username or 'somebody'}>"
+
     def __enter__(self) -> Self:
         return self
 
