@@ -76,9 +76,11 @@ def timed(act: Callable[[], object]) -> float:
 
 
 def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print a table with columns as wide as they must be."""
+    """Print a table with columns as wide as they must be: names to the left, figures to the right."""
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
-    width = min(shutil.get_terminal_size((120, 24)).columns, sum(widths) + 2 * len(widths))
-    print(f"\n{title}\n{'-' * width}")
+    width = min(shutil.get_terminal_size((120, 24)).columns, sum(widths) + 2 * (len(widths) - 1))
+    print(f"\n{title}\n{'-' * max(width, len(title))}")
     for row in [head, *rows]:
-        print("  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip())
+        name, *figures = row
+        cells = [name.ljust(widths[0]), *(cell.rjust(size) for cell, size in zip(figures, widths[1:], strict=True))]
+        print("  ".join(cells).rstrip(), flush=True)
