@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -375,6 +376,20 @@ async def test_a_job_is_ended_when_its_time_is_over(shop: Shop) -> None:
     job = await shop.ran(await shop.app("echo begun; sleep 100"), maxRunTime="00:00:01")
     assert (job["status"], "maxRunTime of 00:00:01" in job["message"]) == ("FAILED", True)
     assert await shop.output(job["id"], "a-test.out") == "begun\n"
+
+
+async def test_a_job_that_takes_more_memory_than_it_asked_for_is_ended_and_told_so(shop: Shop) -> None:
+    hog = f"""{sys.executable} -c 'import time; x = b"x" * (96 << 20); time.sleep(100)'\n"""
+    job = await shop.ran(await shop.app(hog), memoryPerNode="64MB")
+    assert (job["status"], "memoryPerNode of 0.0625 GB" in job["message"]) == ("FAILED", True)
+    assert "_memory" not in job
+
+
+async def test_a_job_that_asked_for_no_memory_has_no_bound_of_its_own(shop: Shop) -> None:
+    job = await shop.submit(await shop.app("echo done"))
+    kept = shop.tenant.state.store.get("job", job["id"])
+    assert (kept["memoryPerNode"] > 0, kept["_memory"]) == (True, 0)
+    await shop.ended(job["id"])
 
 
 async def test_a_stop_kills_the_whole_group_of_a_running_job(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,12 @@ def run(tmp_path: Path):
     sweep(str(tmp_path))
 
 
-def spec(folder: Path, text: str, *, limit: float = 60) -> Spec:
+def spec(folder: Path, text: str, *, limit: float = 60, memory: int = 0) -> Spec:
     return {
         "argv": ["/bin/bash", "-c", text], "nested": False, "cwd": str(folder),
         "pid": str(folder / "pid"), "out": str(folder / "out"), "err": str(folder / "err"),
         "environment": {"PATH": "/usr/bin:/bin", runner.MARK: str(folder)}, "limit": limit,
+        "memory": memory,
     }  # fmt: skip
 
 
@@ -65,6 +67,31 @@ async def test_the_time_limit_ends_a_script_that_will_not_listen(run: Run, tmp_p
     await run.start(spec(tmp_path, "trap '' TERM; while :; do sleep 1; done", limit=0.2))
     ended = await finished(run)
     assert (ended["why"], ended["exit"], ended["signal"]) == ("limit", None, signal.SIGKILL)
+
+
+HOG = "import os, sys; sys.argv[1] == 'two' and os.fork(); x = b'x' * (48 << 20); os.write(1, b'full'); input()"
+
+
+@pytest.mark.parametrize("processes", ["one", "two"])
+async def test_a_script_that_takes_more_memory_than_it_may_is_ended(run: Run, tmp_path: Path, processes: str) -> None:
+    most = (40 if processes == "one" else 80) << 20
+    text = f'mkfifo never; exec {sys.executable} -c "{HOG}" {processes} <> never'
+    await run.start(spec(tmp_path, text, memory=most))
+    ended = await finished(run)
+    assert (ended["why"], ended["exit"]) == ("memory", None)
+
+
+async def test_memory_that_processes_share_counts_once(run: Run, tmp_path: Path) -> None:
+    """It would be more than there may be if it were counted for each process."""
+    code = (
+        "import os, time; x = b'x' * (48 << 20)\n"
+        "for _ in range(8):\n    if not os.fork():\n        time.sleep(3); os._exit(0)\n"
+        "for _ in range(8): os.wait()\n"
+    )
+    (tmp_path / "share.py").write_text(code)
+    await run.start(spec(tmp_path, f"exec {sys.executable} share.py", memory=160 << 20))
+    ended = await finished(run)
+    assert (ended["why"], ended["exit"]) == ("exited", 0)
 
 
 async def test_a_stop_ends_the_whole_group_and_what_left_it(run: Run, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class Process:
                 "out": str(self.folder / "stage.out"),  # empty: the program has a pipe
                 "err": str(self.folder / "stage.log"),
                 "limit": self._tenant.actors.longest_run,
+                "memory": 0,  # the stage sees to that
             })  # fmt: skip
 
     def _make_folder(self) -> None:

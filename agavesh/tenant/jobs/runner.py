@@ -1,8 +1,8 @@
 """The runner: the small process that stands over one job and outlives the tenant that started it.
 
-It starts the job's script in a session of its own, ends it when its time is up or a stop is asked for, and writes down
-how it went. It knows nothing of the platform: a folder is all that tenant and runner share, and each file in it is
-written once, by one of the two.
+It starts the job's script in a session of its own, ends it when its time is up, its memory is too much or a stop is
+asked for, and writes down how it went. It knows nothing of the platform: a folder is all that tenant and runner share,
+and each file in it is written once, by one of the two.
 
     spec.json    tenant   what to run (`Spec`)
     alive        runner   a FIFO that the runner holds open: whoever reads its end knows that the runner is gone
@@ -29,6 +29,7 @@ import time
 from typing import Any, NamedTuple, TypedDict
 
 GRACE = 3.0  # seconds between the request to end (SIGTERM) and the end (SIGKILL)
+LOOK = 1.0  # seconds between two looks at how much memory is used
 NICE = 5  # the tenant, and whoever sits at this machine, go before jobs
 _PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
 MARK = "AGAVE_JOB_ID"  # the variable that every process of a job has inherited, unless it took care not to
@@ -38,7 +39,8 @@ class Spec(TypedDict):
     """What to run: `argv` in `cwd` with `environment` alone, its output into two files, for `limit` seconds at most.
 
     `nested` says that argv is a program which runs the script as its one child, in a session of that child's own, as
-    bubblewrap does. `pid` is a file that is to say the process id.
+    bubblewrap does. `pid` is a file that is to say the process id. `memory` is how many bytes all processes may have
+    together; 0 for any.
     """
 
     argv: list[str]
@@ -49,6 +51,7 @@ class Spec(TypedDict):
     out: str
     err: str
     limit: float
+    memory: int
 
 
 def write_once(path: str, content: dict[str, Any]) -> None:
@@ -97,7 +100,7 @@ def run(folder: str) -> None:
         write_once(f"{folder}/begun.json", {"pid": child, "at": time.time()})
         _tell(spec["pid"], f"{child}\n")
         _announce()
-        why = _wait(child, poll, spec["limit"])
+        why = _wait(child, poll, spec["limit"], memory=spec.get("memory", 0))
         if why != "exited":
             leader = _inner(child) if spec["nested"] else child
             _signal_group(leader, signal.SIGTERM)
@@ -186,8 +189,8 @@ def _announce() -> None:
             os.dup2(nothing, stream)
 
 
-def _wait(child: int, poll: Poll, seconds: float, *, deaf: bool = False) -> str:
-    """Wait for the child's end (which is left to be reaped), the time limit, or, unless deaf, a request to end it."""
+def _wait(child: int, poll: Poll, seconds: float, *, deaf: bool = False, memory: int = 0) -> str:
+    """Wait for the child's end (which is left to be reaped), the limits, or, unless deaf, a request to end it."""
     deadline = time.monotonic() + seconds
     while True:
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
@@ -197,12 +200,49 @@ def _wait(child: int, poll: Poll, seconds: float, *, deaf: bool = False) -> str:
         left = deadline - time.monotonic()
         if left <= 0:
             return "limit"
-        heard = select.select([poll.signals] if deaf else poll, [], [], min(left, 86400))[0]
+        if memory and _uses_more_than(memory):
+            return "memory"
+        heard = select.select([poll.signals] if deaf else poll, [], [], min(left, LOOK if memory else 86400))[0]
         numbers = os.read(poll.signals, 512) if poll.signals in heard else b""
         if not deaf and poll.asks in heard:
             return "stopped"
         if not deaf and (signal.SIGTERM in numbers or signal.SIGINT in numbers):
             return "terminated"
+
+
+def _uses_more_than(most: int) -> bool:
+    """Whether the processes of the job hold more memory of their own than they may, swapped out or not.
+
+    What several of them share is counted for each by a first look, which is cheap; where that is too much a second one,
+    which is not, counts every page once.
+    """
+    family = _family(os.getpid())
+    if sum(_told(f"/proc/{each}/status", ("RssAnon", "RssShmem", "VmSwap")) for each in family) <= most:
+        return False
+    return sum(_told(f"/proc/{each}/smaps_rollup", ("Pss_Anon", "Pss_Shmem", "SwapPss")) for each in family) > most
+
+
+def _family(parent: int) -> list[int]:
+    """All that a process has started, and what those have. Linux only: elsewhere there are none."""
+    found = []
+    for thread in _listed(f"/proc/{parent}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:  # noqa: PTH123
+            found += [int(number) for number in file.read().split()]
+    return found + [each for child in found for each in _family(child)]
+
+
+def _listed(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)  # noqa: PTH208
+    return []
+
+
+def _told(path: str, names: tuple[str, ...]) -> int:
+    """The sum of some sizes that the kernel tells of a process, in bytes; 0 of one that is gone."""
+    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        lines = (line.split() for line in file)
+        return sum(int(line[1]) << 10 for line in lines if line and line[0].rstrip(":") in names)
+    return 0
 
 
 def _signal_group(leader: int, number: int) -> None:

@@ -84,6 +84,7 @@ def spec(tenant: Tenant, job: Job) -> Spec:
         "out": f"{work}/{name}.out",
         "err": f"{work}/{name}.err",
         "limit": float(seconds(job["maxRunTime"]) or 0),
+        "memory": int(job.get("_memory", 0) * 2**30) * job["nodeCount"],  # all nodes are this machine
     }
 
 

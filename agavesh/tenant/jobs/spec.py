@@ -56,11 +56,14 @@ def job(asked: Mapping[str, Any], app: Mapping[str, Any], system: Mapping[str, A
     if time is not None and seconds(time) is None:
         raise wrong("maxRunTime", "is hh:mm:ss, and more than nothing")
     queue = _queue(asked, app, system, nodes, processors, memory, seconds(time))
+    # an app has a default, a guess of ours, where its owner said nothing: only what the job itself asks for is kept to
+    limited = memory if memory is not None and asked.get("memoryPerNode") is not None else 0
     memory = memory if memory is not None else gigabytes(queue.get("maxMemoryPerNode")) or 1.0
     limit = seconds(time) or seconds(queue.get("maxRequestedTime")) or 24 * 3600
     return {
         "appId": app["id"], "executionSystem": app["executionSystem"], "batchQueue": queue["name"],
-        "nodeCount": nodes, "processorsPerNode": processors, "memoryPerNode": memory, "maxRunTime": run_time(limit),
+        "nodeCount": nodes, "processorsPerNode": processors, "memoryPerNode": memory, "_memory": limited,
+        "maxRunTime": run_time(limit),
         "archive": asked.get("archive", True) in (True, "true", "True", "1", 1),
         "inputs": dict(_inputs(asked, app)), "parameters": dict(_parameters(asked, app)),
         "notifications": notifications(asked),

@@ -39,6 +39,7 @@ from agavesh.tenant.jobs.places import (
 from agavesh.tenant.jobs.runs import Run, sweep
 from agavesh.tenant.jobs.slots import Claim, Slots
 from agavesh.tenant.jobs.sources import source_of
+from agavesh.tenant.limits import plain
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.words import Pem, date
 
@@ -214,6 +215,9 @@ class Steps:
         match ended.get("why"):
             case "limit":
                 return f"Job exceeded its maxRunTime of {job['maxRunTime']} and was ended"
+            case "memory":
+                per_node = f" on each of {job['nodeCount']} nodes" if job["nodeCount"] > 1 else ""
+                return f"Job exceeded its memoryPerNode of {plain(job['memoryPerNode'])} GB{per_node} and was ended"
             case "unstartable":
                 return f"Job could not be started: {ended['error']}"
             case "terminated":
