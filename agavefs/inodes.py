@@ -7,10 +7,11 @@ two claim it at once. Nodes are made from inodes when they are needed: a folder 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator
+
+import msgspec
 
 from agavefs.spool import Spool
 from agavesh.client.errors import Changed
@@ -19,10 +20,11 @@ from agavesh.tree.node import Node
 from agavesh.tree.storage import StorageDirectory
 
 ROOT = 1
+_MOST = 2**63 - 1
 
 
-class Inode:
-    """One thing that the kernel may know.
+class Inode(msgspec.Struct, eq=False, gc=False):
+    """One thing that the kernel may know. There may be a million: it has no dict, and the garbage collector skips it.
 
     `node` of a file or folder that the platform keeps is made from its parent's; others have a `fixed` one. `told` and
     `told_wall` say when the platform told of `entry`. `uses` counts open handles and what is owed. `spool` is the one
@@ -30,20 +32,20 @@ class Inode:
     `gone` is true of what was unlinked, and `hidden` then is where its bytes are, with the row that says so.
     """
 
-    __slots__ = (
-        "entry", "fixed", "generation", "gone", "hidden", "lookups", "name", "number", "parent", "shown", "spool",
-        "told", "told_wall", "uses",
-    )  # fmt: skip
-
-    def __init__(self, number: int, generation: int, parent: Inode | None, name: str, entry: Entry) -> None:
-        self.number, self.generation, self.parent, self.name, self.entry = number, generation, parent, name, entry
-        self.fixed: Node | None = None
-        self.lookups = self.uses = 0
-        self.told = self.told_wall = float("-inf")
-        self.spool: Spool | None = None
-        self.shown: Version | None = None
-        self.gone = False
-        self.hidden: tuple[int, str] | None = None
+    number: int
+    generation: int
+    parent: Inode | None
+    name: str
+    entry: Entry
+    fixed: Node | None = None
+    lookups: int = 0
+    uses: int = 0
+    told: float = float("-inf")
+    told_wall: float = float("-inf")
+    spool: Spool | None = None
+    shown: Version | None = None
+    gone: bool = False
+    hidden: tuple[int, str] | None = None
 
     @property
     def node(self) -> Node:
@@ -83,15 +85,14 @@ class Inode:
 
 
 class InodeTable:
-    """All inodes, by number and by place."""
+    """All inodes, by number. The number tells the place, but for those that were moved, or had to take another."""
 
     def __init__(self, root: Node) -> None:
         self._generation = 0
-        self.root = Inode(ROOT, 0, None, "", root.entry)
-        self.root.fixed = root
+        self.root = Inode(ROOT, 0, None, "", root.entry, root)
         self.root.lookups = 1
         self._by_number = {ROOT: self.root}
-        self._by_place: dict[tuple[int, str], Inode] = {}
+        self._elsewhere: dict[tuple[int, str], Inode] = {}
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -107,30 +108,37 @@ class InodeTable:
 
     def at(self, parent: Inode, name: str) -> Inode | None:
         """The inode at a place, if there is one."""
-        return self._by_place.get((parent.number, name))
+        return self._at(parent, name, _number(parent, name))
+
+    def _at(self, parent: Inode, name: str, number: int) -> Inode | None:
+        inode = self._by_number.get(number)
+        if inode is not None and not inode.gone and inode.name == name and _in(inode, parent):
+            return inode
+        return self._elsewhere.get((parent.number, name)) if self._elsewhere else None
 
     def see(
         self, parent: Inode, name: str, entry: Entry, node: Node | None, told: float, told_wall: float = float("-inf")
     ) -> Inode:
         """The inode for what the platform tells of a place. A file that has become a folder is another inode."""
-        inode = self.at(parent, name)
+        number = _number(parent, name)
+        inode = self._at(parent, name, number)
         if inode is not None and (inode.entry.is_dir != entry.is_dir or type(inode.fixed) is not type(node)):
             self.detach(inode)
             inode = None
         if inode is None:
-            self._generation += 1
-            inode = Inode(self._number(parent, name), self._generation, parent, name, entry)
-            self._by_number[inode.number] = self._by_place[(parent.number, name)] = inode
-        inode.tell(entry, node, told, told_wall)
+            inode = self._made(parent, name, entry, number)
+        inode.entry, inode.fixed, inode.told, inode.told_wall = entry, node, told, told_wall
         return inode
 
-    def _number(self, parent: Inode, name: str) -> int:
-        text = parent.number.to_bytes(8, "little") + os.fsencode(name)
-        while True:
-            number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
-            if number > 255 and number not in self._by_number:
-                return number
-            text += b"/"  # taken, by something renamed or unlinked that is still open
+    def _made(self, parent: Inode, name: str, entry: Entry, number: int) -> Inode:
+        wanted = number
+        while number < 256 or number in self._by_number:
+            # taken, by something renamed or unlinked that is still open
+            number = hash((number, wanted)) & _MOST
+        inode = self._by_number[number] = Inode(number, self._generation, parent, name, entry)
+        if number != wanted:
+            self._elsewhere[(parent.number, name)] = inode
+        return inode
 
     def looked_up(self, inode: Inode) -> None:
         """The kernel is told of it once more."""
@@ -154,15 +162,27 @@ class InodeTable:
         """It is not in its place any more: unlinked, or replaced."""
         self._leave(inode)
         inode.gone = True
+        self._generation += 1  # what comes to its place, and perhaps to its number, is another
         self.rest(inode)
 
     def move(self, inode: Inode, parent: Inode, name: str) -> None:
         """It has a new place, where there is nothing."""
         self._leave(inode)
         inode.parent, inode.name = parent, name
-        self._by_place[(parent.number, name)] = inode
+        if inode.number != _number(parent, name):
+            self._elsewhere[(parent.number, name)] = inode
 
     def _leave(self, inode: Inode) -> None:
         place = (inode.parent.number if inode.parent else 0, inode.name)
-        if self._by_place.get(place) is inode:
-            del self._by_place[place]
+        if self._elsewhere.get(place) is inode:
+            del self._elsewhere[place]
+
+
+def _in(inode: Inode, parent: Inode) -> bool:
+    # perhaps in another object for the same: the parent may have been forgotten meanwhile, and looked up again
+    return inode.parent is parent or (inode.parent is not None and inode.parent.number == parent.number)
+
+
+def _number(parent: Inode, name: str) -> int:
+    """The number of a place: the same in every process, since hashes of numbers are."""
+    return hash((parent.number, int.from_bytes(os.fsencode(name), "big"))) & _MOST

@@ -182,14 +182,19 @@ class Kernel(pyfuse3.Operations):
 
     @handler()
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        count = await self.names.scan(fh, anew=start_id == 0)
-        for place in range(start_id - _FIRST_ID if start_id else 0, count):
-            name, look = self.names.scanned(fh, place)
-            following = place + 1 + _FIRST_ID
-            if not pyfuse3.readdir_reply(token, os.fsencode(name), self._attributes(look), following):
-                self.names.leave(look)
-                return
-            self.names.take(look)
+        scan = await self.names.scan(fh, anew=start_id == 0)
+        place, told = start_id - _FIRST_ID if start_id else 0, False
+        while not told and await scan.reach(place):  # what has come is told without waiting for more
+            while place < scan.here:
+                look, place = scan.at(place), place + 1
+                if look is None:
+                    continue
+                name, following = os.fsencode(look.inode.name), place + _FIRST_ID
+                if not pyfuse3.readdir_reply(token, name, self._attributes(look), following):
+                    self.names.leave(look)
+                    return
+                self.names.take(look)
+                told = True
 
     @handler()
     async def releasedir(self, fh: int) -> None:

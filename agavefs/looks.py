@@ -45,18 +45,6 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One line of a folder that was read. `inode` is there for what is written here."""
-
-    name: str
-    entry: Entry
-    node: Node | None
-    told: float
-    told_wall: float
-    inode: Inode | None = None
-
-
-@dataclass(frozen=True)
 class Outside(Link):
     """A name for a file of this machine: the target is no tree path."""
 
@@ -135,6 +123,8 @@ class Looks:
         """The entry of a name, and when it was told."""
         told, wall = time.monotonic(), time.time()
         kept = self._listings.kept(folder.path, fresh=folder.fresh)
+        if kept is None and (coming := self._listings.under_way(folder.path)) is not None and name in coming.items:
+            kept = coming
         try:
             if kept is None and folder.path not in self._asked:
                 self._asked[folder.path] = True
@@ -189,23 +179,6 @@ class Looks:
         if (kept := self._listings.kept(folder.path, fresh=folder.fresh)) is None:
             return min(_NEGATIVE, folder.fresh)
         return min(_VALID, max(0.0, folder.fresh - kept.age()))
-
-    async def snapshot(self, inode: Inode) -> list[Found]:
-        """All that is in a folder, what is written here with it."""
-        found: list[Found] = []
-        if not inode.gone:
-            folder = (await self.fresh(inode)).node
-            if isinstance(folder, StorageDirectory):
-                listing = await folder.listing()
-                asked, wall = listing.asked, listing.asked_wall
-                found = [Found(name, entry, None, asked, wall) for name, entry in listing.items.items()]
-            elif isinstance(folder, Directory):
-                now = time.monotonic()
-                found = [Found(node.name, node.entry, node, now, 0) async for node in folder.scan()]
-        own = self._own.get(inode.number, {})
-        return [each for each in found if each.name not in own] + [
-            Found(name, it.entry, None, it.told, it.told_wall, it) for name, it in own.items()
-        ]
 
     # what it is like -------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ import trio
 
 from agavefs.files import Files, Opened
 from agavefs.inodes import Inode
-from agavefs.looks import Found, Look, Looks
+from agavefs.looks import Look, Looks
+from agavefs.scans import Scan
 from agavefs.spool import Spool
 from agavefs.writeback import Writeback
 from agavesh.client.errors import AlreadyThere, BadArgument, NotEmpty, NotFound, WrongKind
@@ -81,7 +82,7 @@ class Names:
     def __init__(self, looks: Looks, listings: ListingCache, files: Files, writeback: Writeback) -> None:
         self._looks, self._inodes = looks, looks.inodes
         self._listings, self._files, self._writeback = listings, files, writeback
-        self._scans: dict[int, tuple[Inode, list[Found] | None]] = {}
+        self._scans: dict[int, tuple[Inode, Scan | None]] = {}
         self._numbers = itertools.count(1)
         self._changing = Changing()
 
@@ -114,23 +115,17 @@ class Names:
         self._scans[handle] = (inode, None)
         return handle
 
-    async def scan(self, handle: int, *, anew: bool) -> int:
-        """Read the folder, unless it was read for this handle already; the number of entries."""
-        inode, found = self._scans[handle]
-        if found is None or anew:
-            found = await self._looks.snapshot(inode)
-            self._scans[handle] = (inode, found)
-        return len(found)
-
-    def scanned(self, handle: int, place: int) -> tuple[str, Look]:
-        """An entry of a folder that was read. Then `take` it, or `leave` it if there was no room."""
-        parent, found = self._scans[handle]
-        assert found is not None
-        it = found[place]
-        inode = self._looks.own(parent, it.name) or (it.inode if it.inode and not it.inode.gone else None)
-        if inode is None:
-            inode = self._inodes.see(parent, it.name, it.entry, it.node, it.told, it.told_wall)
-        return it.name, self._looks.look(inode)
+    async def scan(self, handle: int, *, anew: bool) -> Scan:
+        """What the folder shows, as it was read for this handle. Each look is then `take`n, or `leave`d."""
+        inode, scan = self._scans[handle]
+        if scan is None or anew:
+            if scan is not None:
+                self._scans[handle] = (inode, None)
+                scan.end()
+            scan = Scan(self._looks, self._listings, inode)
+            await scan.begin()
+            self._scans[handle] = (inode, scan)
+        return scan
 
     def take(self, look: Look) -> None:
         """The kernel knows it once more."""
@@ -141,7 +136,10 @@ class Names:
         self._inodes.rest(look.inode)
 
     async def releasedir(self, handle: int) -> None:
-        self._files.unused(self._scans.pop(handle)[0])
+        inode, scan = self._scans.pop(handle)
+        if scan is not None:
+            scan.end()
+        self._files.unused(inode)
 
     # making ----------------------------------------------------------------------------------------------------------
 

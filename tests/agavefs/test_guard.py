@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import trio
 from agavefs import names
 from agavefs.kernel import Deadlines, Kernel, handler
 from agavesh.client.errors import AgaveError, Changed, NotAllowed, NotEmpty, ReadOnly
-from agavesh.client.storage import Entry, SystemStorage
+from agavesh.client.storage import SystemStorage, Take
 from tests.conftest import Tenant
 from tests.doors.conftest import mounted_here
 
@@ -141,11 +140,10 @@ async def test_the_way_to_the_home_can_be_gone_though_not_looked_at(
             raise NotAllowed("no")
         return await locate(self, path)
 
-    async def refusing_scan(self: SystemStorage, path: str) -> AsyncIterator[list[Entry]]:
+    async def refusing_scan(self: SystemStorage, path: str, take: Take) -> None:
         if path in closed:
             raise NotAllowed("no")
-        async for page in scan(self, path):
-            yield page
+        await scan(self, path, take)
 
     async with mounted_here(tenant, tmp_path) as door:
         monkeypatch.setattr(SystemStorage, "home", own_home)

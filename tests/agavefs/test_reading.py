@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
 
 from agavesh.client import Agave
-from tests.agavefs.mounting import Mount
+from agavesh.tenant.files.disk import Disk
+from agavesh.tenant.files.listing import Item, Listings
+from tests.agavefs.mounting import LONG, Mount
 
 
 async def plant(mount: Mount, files: dict[str, bytes], *, at: float = 1e9) -> None:
@@ -157,3 +162,71 @@ async def test_statfs_is_sane_and_asks_nobody(mount: Mount) -> None:
     space = await trio.to_thread.run_sync(os.statvfs, str(mount.path))
     assert space.f_bavail * space.f_frsize == 2**40
     assert not mount.tenant.faults.requests - before
+
+
+async def test_the_first_names_of_a_wide_folder_show_before_the_others_have_come(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await plant(mount, {f"wide/{number}": b"" for number in range(1300)})
+    await mount.sh("ls")
+    page, asked, let_go = Listings.page, trio.Event(), trio.Event()
+
+    async def held(self: Listings, disk: Disk, path: str, offset: int, *more: Any, **options: Any) -> list[Item]:
+        if offset:
+            asked.set()
+            await let_go.wait()
+        return await page(self, disk, path, offset, *more, **options)
+
+    monkeypatch.setattr(Listings, "page", held)
+
+    def look() -> list[str]:
+        with os.scandir(str(mount.home / "wide")) as names:
+            found = [next(names).name]
+            trio.from_thread.run(asked.wait)  # the next pages are asked for, and do not come
+            found += [next(names).name for _ in range(99)]
+            trio.from_thread.run_sync(let_go.set)
+            return found + [name.name for name in names]
+
+    with trio.fail_after(LONG):
+        found = await trio.to_thread.run_sync(look)
+    assert sorted(found) == sorted(str(number) for number in range(1300))
+
+
+async def test_deleting_while_reading_misses_nothing(mount: Mount) -> None:
+    await plant(mount, {f"many/{number}": b"" for number in range(900)})
+
+    def delete() -> None:
+        with os.scandir(str(mount.home / "many")) as names:
+            for name in names:
+                Path(name.path).unlink()
+        (Path(str(mount.home)) / "many").rmdir()
+
+    await trio.to_thread.run_sync(delete)
+    assert not mount.tenant.path("data.demo", "/alice/many").exists()
+
+
+async def test_a_folder_nobody_reads_to_its_end_is_not_fetched_to_its_end(mount: Mount) -> None:
+    await plant(mount, {f"wide/{number}": b"" for number in range(8000)})
+    await mount.sh("ls")
+    before = mount.tenant.faults.requests.copy()
+
+    def look() -> None:
+        with os.scandir(str(mount.home / "wide")) as names:
+            next(names)
+
+    await trio.to_thread.run_sync(look)
+    await mount.sh("ls")  # answered after the release was
+    spent = mount.tenant.faults.requests - before
+    assert spent["files.list"] < 2 + 33, spent
+
+
+async def test_the_first_ls_takes_two_rounds_and_the_first_byte_one(mount: Mount) -> None:
+    await plant(mount, {"first/file": b"text"})
+    before = mount.tenant.faults.requests.copy()
+    assert await mount.sh("ls first") == "file\n"
+    spent = mount.tenant.faults.requests - before
+    assert spent["files.list"] <= 4, spent
+    before = mount.tenant.faults.requests.copy()
+    assert await mount.sh("head -c 1 first/file") == "t"
+    spent = mount.tenant.faults.requests - before
+    assert spent == {"files.download": 1}

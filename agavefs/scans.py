@@ -1,0 +1,79 @@
+"""Scans: what one open folder shows, from its first name to its last.
+
+A scan begins with what is written here; then come the platform's names, while their listing comes. A place in it stays
+a place, whatever is removed meanwhile: programs that delete as they read rely on it. Reading from the start again is a
+new scan. It knows no FUSE.
+"""
+
+from __future__ import annotations
+
+import time
+
+from agavefs.inodes import Inode
+from agavefs.looks import Look, Looks
+from agavesh.client.storage import Entry
+from agavesh.tree.listing import Listing, ListingCache
+from agavesh.tree.node import Directory, Node
+from agavesh.tree.storage import StorageDirectory
+
+
+class Scan:
+    """One reading of a folder."""
+
+    def __init__(self, looks: Looks, listings: ListingCache, parent: Inode) -> None:
+        self._looks, self._listings, self._parent = looks, listings, parent
+        self._own = looks.all_own(parent)
+        self._own_names = frozenset(inode.name for inode in self._own)
+        self._listing: Listing[Entry] | None = None
+        self._names: list[str] = []
+        self._nodes: dict[str, Node] = {}  # where they are the tree's own
+        self._told = 0.0
+
+    async def begin(self) -> None:
+        """Ask for what is in the folder, and wait for the first of it."""
+        if self._parent.gone:
+            return
+        folder = (await self._looks.fresh(self._parent)).node
+        if isinstance(folder, StorageDirectory):
+            self._listing = await folder.stream()
+            self._names = self._listing.names()
+        elif isinstance(folder, Directory):
+            self._told = time.monotonic()
+            self._nodes = {node.name: node async for node in folder.scan()}
+            self._names = list(self._nodes)
+
+    def end(self) -> None:
+        """Nobody reads it any more."""
+        if self._listing is not None:
+            self._listings.left(self._listing)
+            self._listing = None
+
+    @property
+    def here(self) -> int:
+        """How many places can be told of now."""
+        return len(self._own) + len(self._names)
+
+    async def reach(self, place: int) -> bool:
+        """Wait until a place can be told of; False if the folder ends before it."""
+        if self._listing is not None and place >= self.here:
+            await self._listing.reach(place + 1 - len(self._own))
+        return place < self.here
+
+    def at(self, place: int) -> Look | None:
+        """What is at a place; None if it has been removed meanwhile."""
+        mine = len(self._own)
+        if place < mine:
+            inode = self._own[place]
+            return None if inode.gone or inode.parent is not self._parent else self._looks.look(inode)
+        name = self._names[place - mine]
+        if name in self._own_names:
+            return None
+        if (own := self._looks.own(self._parent, name)) is not None:
+            return self._looks.look(own)
+        see = self._looks.inodes.see
+        if (listing := self._listing) is None:
+            node = self._nodes[name]
+            return self._looks.look(see(self._parent, name, node.entry, node, self._told, 0))
+        if (entry := listing.items.get(name)) is None:
+            return None
+        return self._looks.look(see(self._parent, name, entry, None, listing.asked, listing.asked_wall))
