@@ -22,6 +22,12 @@ LARGE = {"big": BIG, "m64": 64 * MIB} | {f"r{n}": 128 * MIB for n in range(4)} |
 WRITTEN = 200  # small files that are copied in, too
 
 
+def deepest(count: int) -> list[str]:
+    """Some folders of `deep/`, four levels down, here and there."""
+    folders = [str(folder) for folder in _deep(Path("deep")) if folder.name.startswith("c")]
+    return random.Random(3).sample(folders, count)
+
+
 def make(root: Path, *, large: bool = True) -> None:
     """Write it into a folder that has nothing of it."""
     made = random.Random(5)

@@ -113,6 +113,9 @@ class Bench:
         try:
             with Mounted(contender, line.port, folder) as mounted:
                 time.sleep(SETTLES)
+                if step.first:
+                    measured(step.first, mounted.root, self.house.environment, self.most)
+                    at = self.log.stat().st_size
                 carried, cpu, before = line.carried()["down"], mounted.cpu, mounted.memory
                 seconds, drawn, failed = self._time(step, command, mounted.root)
                 here = line.carried()["down"] - carried

@@ -36,6 +36,7 @@ class Step:
     title: str
     line: str
     least: Floor
+    first: str = ""  # what is run before, and not timed
     mbit: float | None = None  # of the line
     warm: bool = False  # whether the same once more is measured too
     drawn: bool = True  # whether it writes lines as it goes on
@@ -86,6 +87,10 @@ def _stream(size: int) -> Floor:
     return Floor(3, math.ceil(size / 4 / data.MIB), size)  # in requests of 4 MiB
 
 
+_SOME = data.deepest(20)
+_AROUND = {str(folder) for name in _SOME for folder in Path(name).parents} - {"."}  # what has to be known for them
+
+
 def _folder(new: Path) -> None:
     new.mkdir()
 
@@ -114,7 +119,16 @@ def _many_arrived(new: Path) -> bool:
 
 
 STEPS = (
+    Step("first", "ls, the first", "ls", Floor(2, 1)),
     Step("head", "head of a file", "head -c 4096 small/run-00/part-00.csv", Floor(3, 3, data.SMALL_SIZE), drawn=False),
+    Step(
+        "open", "cat of a file, its folder listed", "cat small/run-00/part-03.csv", Floor(1, 1, data.SMALL_SIZE),
+        first="ls -l small/run-00",
+    ),
+    Step(
+        "some", "ls of 20 folders here and there", f"for name in {' '.join(_SOME)}; do ls $name; done",
+        Floor(len(_SOME) + len(_AROUND), len(_SOME) + len(_AROUND)),
+    ),
     Step("ls", "ls -l, 5,000 files", "ls -l wide", Floor(2, _pages(data.WIDE)), warm=True),
     Step(
         "huge", "ls -l, 100,000 files", "ls -l huge", Floor(1 + _at_once(_pages(data.HUGE)), _pages(data.HUGE)),

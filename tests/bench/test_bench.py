@@ -106,7 +106,7 @@ def test_a_line_to_nowhere_closes_what_comes() -> None:
 
 
 def test_each_step_does_on_a_plain_folder_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in (("SMALL", 40), ("WIDE", 10), ("HUGE", 10), ("BIG", data.MIB)):
+    for name, few in (("SMALL", 160), ("WIDE", 10), ("HUGE", 10), ("BIG", data.MIB)):
         monkeypatch.setattr(data, name, few)
     monkeypatch.setattr(data, "LARGE", dict.fromkeys(data.LARGE, data.MIB) | {"big": 512 * data.MIB})
     root, local = tmp_path / "root", tmp_path / "local"
