@@ -6,6 +6,7 @@ A peer that is not installed says what is missing, and is left out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -72,8 +73,17 @@ class Agavefs(Contender):
     def port(self) -> int:  # type: ignore[override]
         return int(self.tenant.state["url"].rpartition(":")[2])
 
+    @functools.cached_property
+    def rooted(self) -> bool:
+        """Whether it mounts a folder by itself, as the peers do, and not only the whole tree."""
+        command = [sys.executable, "-m", "agavefs", "mount", "--help"]
+        said = subprocess.run(command, env=self.house.environment, cwd=HOME, check=True, capture_output=True, text=True)
+        return "SOURCE" in said.stdout
+
     def command(self, port: int, mountpoint: Path, cache: Path) -> list[str]:
-        return [sys.executable, "-m", "agavefs", "mount", "-f", f"--cache-dir={cache / 'spools'}", str(mountpoint)]
+        what = ["agave://data.demo//alice"] if self.rooted else []
+        cached = f"--cache-dir={cache / 'spools'}"
+        return [sys.executable, "-m", "agavefs", "mount", "-f", cached, *what, str(mountpoint)]
 
     def environment(self, port: int, cache: Path) -> dict[str, str]:
         user, client = self.tenant.state["users"][0], self.tenant.state["client"]
@@ -89,7 +99,7 @@ class Agavefs(Contender):
         }
 
     def inside(self, mountpoint: Path) -> Path:
-        return mountpoint / "systems/data.demo/alice"
+        return mountpoint if self.rooted else mountpoint / "systems/data.demo/alice"
 
 
 class Rclone(Contender):

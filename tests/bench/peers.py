@@ -116,9 +116,9 @@ class Bench:
                 if step.first:
                     measured(step.first, mounted.root, self.house.environment, self.most)
                     at = self.log.stat().st_size
-                carried, cpu, before = line.carried()["down"], mounted.cpu, mounted.memory
+                carried, cpu, before = line.carried(), mounted.cpu, mounted.memory
                 seconds, drawn, failed = self._time(step, command, mounted.root)
-                here = line.carried()["down"] - carried
+                here = line.carried()["down"] - carried["down"]
                 if drawn and failed and step.streams and here:
                     seconds, failed = seconds * step.least.size / here, ""
                 if not failed and not drawn and step.after is not None:
@@ -128,7 +128,7 @@ class Bench:
                 figure.cpu, figure.memory, figure.before = mounted.cpu - cpu, mounted.memory, before
                 if step.warm and not drawn and not failed:
                     figure.warm = self._time(step, command, mounted.root)[0]
-            figure.got = line.carried()["down"] - carried
+            figure.got, figure.sent = (line.carried()[way] - carried[way] for way in ("down", "up"))
             if isinstance(contender, Agavefs):
                 figure.requests = self._requests(at)
         finally:
@@ -293,6 +293,6 @@ def _progress(figure: Figure) -> None:
     asked = f" {figure.requests} requests" if figure.requests is not None else ""
     print(
         f"{figure.step:9} {figure.delay:4g} ms  {figure.contender:17} {'~' * figure.drawn}{figure.seconds:.3f}"
-        f"{warm}{asked} {figure.got / 1e6:.1f} MB {figure.failed}",
+        f"{warm}{asked} {max(figure.got, figure.sent) / 1e6:.1f} MB {figure.failed}",
         file=sys.stderr, flush=True,
     )  # fmt: skip

@@ -19,7 +19,7 @@ Rows = list[tuple[str, ...]]
 
 @dataclass
 class Figure:
-    """One run of one step. `requests` and `got` are what our tenant was asked, and what the line carried to us."""
+    """One run of one step. `requests` is what our tenant was asked, `got` and `sent` are what the line carried."""
 
     step: str
     contender: str
@@ -28,7 +28,8 @@ class Figure:
     drawn: bool = False  # cut, and drawn out by the work that was done
     warm: float | None = None
     requests: int | None = None
-    got: int = 0
+    got: int = 0  # bytes
+    sent: int = 0
     cpu: float = 0.0
     memory: int = 0
     before: int = 0  # resident memory before the step
@@ -115,7 +116,7 @@ def _cold(figures: list[Figure], names: list[str], delay: float) -> tuple[str, t
     rows: Rows = []
     for result in results(figures, delay):
         step, floor, ours = result.step, result.step.floor(delay), result.seconds(OURS)
-        requests, got, ratio = result.ours("requests"), result.ours("got"), result.ratio
+        requests, carried, ratio = result.ours("requests"), result.ours("sent" if step.writes else "got"), result.ratio
         rows.append((
             step.title,
             *(result.cell(name) for name in names),
@@ -123,9 +124,9 @@ def _cold(figures: list[Figure], names: list[str], delay: float) -> tuple[str, t
             f"{floor:.3g}",
             f"{ours / floor:.1f}" if ours and floor else "-",
             f"{requests:.0f} of {step.least.requests}" if requests is not None else "-",
-            f"{got / 1e6:.1f} of {step.least.size / 1e6:.1f}" if got is not None else "-",
+            f"{carried / 1e6:.1f} of {step.least.size / 1e6:.1f}" if carried is not None else "-",
         ))  # fmt: skip
-    head = ("step", *names, "of the best peer", "floor", "of the floor", "requests", "MB to us")
+    head = ("step", *names, "of the best peer", "floor", "of the floor", "requests", "MB")
     return f"Cold, {delay:g} ms: seconds, medians", head, rows
 
 
