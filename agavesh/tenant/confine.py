@@ -111,8 +111,13 @@ def _bound(readable: Iterable[Path]) -> Iterator[str]:
 
 
 def _of_python() -> Iterator[Path]:
-    """This program's own Python, for what is written in it."""
-    return (Path(prefix) for prefix in {sys.prefix, sys.base_prefix} if not prefix.startswith("/usr"))
+    """This program's own Python, for what is written in it: where it is, and by the name it goes by, which may be a
+    link. A link in a folder of the system is there already, and nothing can be bound over it."""
+    for prefix in sorted({sys.prefix, sys.base_prefix}):
+        if not prefix.startswith("/usr"):
+            yield Path(prefix).resolve()
+            if not prefix.startswith(tuple(f"{folder}/" for folder in SYSTEM)):
+                yield Path(prefix)
 
 
 def _apart() -> list[str]:
@@ -152,7 +157,11 @@ def bubblewrap() -> str | None:
         tried = subprocess.run(
             probe, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as trouble:
+    except subprocess.TimeoutExpired:
+        # a machine that forbids it says so at once: this one is busy, and that is no reason to confine nobody
+        log.warning("bubblewrap has not answered for %.0f s: jobs and actors are confined by it all the same", _PROBE)
+        return found
+    except OSError as trouble:
         log.warning("bubblewrap does not work here (%s): jobs and actors run unconfined, as this user", trouble)
         return None
     if tried.returncode:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from agavesh.tenant import confine
 from agavesh.tenant.confine import MOST_PROCESSES, Confinement, bubblewrap, environment
 from agavesh.tenant.jobs import runner
 from agavesh.tenant.jobs.runs import Run
@@ -85,6 +86,25 @@ def test_a_child_has_a_tmp_and_processes_of_its_own(work: Path, tmp_path: Path) 
     assert not Path("/tmp/mine").exists()
     numbers = said("ls /proc | grep -c '^[0-9]'", work)
     assert int(numbers) < 6
+
+
+@needs_bubblewrap
+@pytest.mark.skipif(not os.access("/opt", os.W_OK), reason="only who may write in a folder of the system can show it")
+def test_a_python_that_goes_by_a_link_in_a_folder_of_the_system_is_found(work: Path, monkeypatch) -> None:
+    link = Path(f"/opt/agavesh-test-{os.getpid()}")
+    link.symlink_to(sys.prefix)
+    try:
+        monkeypatch.setattr(sys, "prefix", str(link))
+        assert said(f"test -x {link}/bin/python && echo found", work) == "found\n"
+    finally:
+        link.unlink()
+
+
+@needs_bubblewrap
+def test_a_machine_too_busy_to_try_confines_all_the_same(work: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(confine, "_PROBE", 1e-6)
+    assert bubblewrap.__wrapped__() == bubblewrap()
+    assert "confined by it all the same" in caplog.text
 
 
 @needs_bubblewrap
