@@ -218,7 +218,7 @@ class Mounted:
     def __enter__(self) -> Mounted:
         if not _until(lambda: f" {self.point} " in Path("/proc/self/mountinfo").read_text(), self.process):
             self.__exit__()
-            raise SystemExit(f"{self.contender.name} did not mount: {(self.point.parent / 'log').read_text()[-2000:]}")
+            raise OSError(f"did not mount: {(self.point.parent / 'log').read_text()[-300:]}")
         os.statvfs(self.point)
         return self
 

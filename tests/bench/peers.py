@@ -101,40 +101,52 @@ class Bench:
 
     def figure(self, step: Step, contender: Contender, delay: float) -> Figure:
         """One run, on a mount of its own."""
+        line = self.line(contender.port, delay, step.mbit)
+        figure = Figure(step.name, contender.name, delay, 0.0)
+        with self._places(step) as (command, new):
+            contender.changed()
+            at = self.log.stat().st_size
+            try:
+                with Mounted(contender, line.port, self.house.folder / "mounts") as mounted:
+                    time.sleep(SETTLES)
+                    if step.first:
+                        measured(step.first, mounted.root, self.house.environment, self.most)
+                        at = self.log.stat().st_size
+                    self._run(figure, step, command, new, mounted, line)
+                    if isinstance(contender, Agavefs):
+                        figure.requests = self._requests(at)
+                    if step.warm and not figure.drawn and not figure.failed:
+                        figure.warm = self._time(step, command, mounted.root)[0]
+            except OSError as error:
+                figure.failed = str(error)
+        return figure
+
+    def _run(self, figure: Figure, step: Step, command: str, new: Path, mounted: Mounted, line: Line) -> None:
+        """Cold. What is still fetched ahead when the program ends has a moment to come: it is counted."""
+        carried, cpu, figure.before = line.carried(), mounted.cpu, mounted.memory
+        figure.seconds, figure.drawn, figure.failed = self._time(step, command, mounted.root)
+        here = line.carried()["down"] - carried["down"]
+        if figure.drawn and figure.failed and step.streams and here:
+            figure.seconds, figure.failed = figure.seconds * step.least.size / here, ""
+        if step.after is not None and not figure.failed and not figure.drawn:
+            waited, figure.failed = _arrived(step.after, new)
+            figure.seconds += waited
+        time.sleep(SETTLES / 2)
+        figure.cpu, figure.memory = mounted.cpu - cpu, mounted.memory
+        figure.got, figure.sent = (line.carried()[way] - carried[way] for way in ("down", "up"))
+
+    @contextlib.contextmanager
+    def _places(self, step: Step) -> Iterator[tuple[str, Path]]:
+        """The line of shell, with folders of its own on the server and here; and the one on the server."""
         new = self.data / "in" / f"{time.monotonic_ns()}"
         out = Path(tempfile.mkdtemp(dir=self.local))
-        if step.before is not None:
-            step.before(new)
-        contender.changed()
-        command = step.command(f"in/{new.name}", out, self.local)
-        line = self.line(contender.port, delay, step.mbit)
-        at = self.log.stat().st_size
-        folder = self.house.folder / "mounts"
         try:
-            with Mounted(contender, line.port, folder) as mounted:
-                time.sleep(SETTLES)
-                if step.first:
-                    measured(step.first, mounted.root, self.house.environment, self.most)
-                    at = self.log.stat().st_size
-                carried, cpu, before = line.carried(), mounted.cpu, mounted.memory
-                seconds, drawn, failed = self._time(step, command, mounted.root)
-                here = line.carried()["down"] - carried["down"]
-                if drawn and failed and step.streams and here:
-                    seconds, failed = seconds * step.least.size / here, ""
-                if not failed and not drawn and step.after is not None:
-                    waited, failed = _arrived(step.after, new)
-                    seconds += waited
-                figure = Figure(step.name, contender.name, delay, seconds, drawn, failed=failed)
-                figure.cpu, figure.memory, figure.before = mounted.cpu - cpu, mounted.memory, before
-                if step.warm and not drawn and not failed:
-                    figure.warm = self._time(step, command, mounted.root)[0]
-            figure.got, figure.sent = (line.carried()[way] - carried[way] for way in ("down", "up"))
-            if isinstance(contender, Agavefs):
-                figure.requests = self._requests(at)
+            if step.before is not None:
+                step.before(new)
+            yield step.command(f"in/{new.name}", out, self.local), new
         finally:
             shutil.rmtree(out)
             shutil.rmtree(new, ignore_errors=True)
-        return figure
 
     def _time(self, step: Step, command: str, root: Path) -> tuple[float, bool, str]:
         """Seconds, whether they are drawn out, and what went wrong."""
@@ -152,17 +164,9 @@ class Bench:
 
     def on_disk(self, step: Step) -> tuple[float, int]:
         """The same step on local disk: seconds, and lines."""
-        new = self.data / "in" / f"{time.monotonic_ns()}"
-        out = Path(tempfile.mkdtemp(dir=self.local))
-        try:
-            if step.before is not None:
-                step.before(new)
-            command = step.command(f"in/{new.name}", out, self.local)
+        with self._places(step) as (command, _):
             seconds, seen, _, _ = measured(command, self.data, self.house.environment, self.most)
             return seconds, seen
-        finally:
-            shutil.rmtree(out)
-            shutil.rmtree(new, ignore_errors=True)
 
     def _requests(self, at: int) -> int:
         """Of the files service, since the log had `at` bytes."""
