@@ -33,7 +33,7 @@ class Attributes:
         self._noted: cachetools.LRUCache[str, Noted] = cachetools.LRUCache(_MOST)
 
     def __bool__(self) -> bool:
-        return bool(self._noted)
+        return len(self._noted) != 0
 
     def of(self, path: str, version: Version | None) -> Noted | None:
         """What was set of `path`, if it still has that version."""

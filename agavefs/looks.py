@@ -19,7 +19,7 @@ import msgspec
 from agavefs.attributes import UNSETTLED, Attributes, Noted
 from agavefs.inodes import Inode, InodeTable
 from agavesh.client.errors import BadArgument, NotAllowed, NotFound, ReadOnly, WrongKind
-from agavesh.client.storage import EXECUTE, TEMPORARY, WRITE, Entry, JobStorage, Version
+from agavesh.client.storage import EXECUTE, TEMPORARY, WRITE, Entry, JobStorage
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node
 from agavesh.tree.storage import StorageDirectory, StorageNode
@@ -29,11 +29,11 @@ _VALID = 5.0  # seconds that the kernel may keep a name or attributes at most
 _OWN_VALID = 1.0  # the same for what is written here: the kernel does the writing, and knows
 _FIXED_FRESH = 2.0  # seconds: the tree's own listings know for how long jobs, systems and the like are believed
 _NEGATIVE = 1.0  # seconds that a name which one request did not find is not asked for again
+_GROUNDS = 1000  # fixed nodes that are remembered: systems, and the outputs of jobs
 _LISTED_NEXT = 30.0  # seconds in which a second look into a folder is the one that lists it
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, gc=False):
     """What a look has found: the inode, what it is like now, and for how many seconds the kernel may believe it."""
 
     inode: Inode
@@ -42,6 +42,15 @@ class Look:
     writable: bool
     link: bool
     valid: float
+
+
+class Ground(msgspec.Struct, frozen=True, gc=False):
+    """What holds of all below a fixed node: how long they are believed, whether they can be changed, or may grow."""
+
+    node: Node
+    trust: float
+    changeable: bool
+    growing: bool
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class Looks:
         self._extra = extra or {}
         self._asked: cachetools.TTLCache[str, bool] = cachetools.TTLCache(10_000, _LISTED_NEXT)
         self._own: dict[int, dict[str, Inode]] = {}  # by folder
+        self._grounds: cachetools.LRUCache[int, Ground] = cachetools.LRUCache(_GROUNDS)
 
     # what is written here --------------------------------------------------------------------------------------------
 
@@ -166,10 +176,24 @@ class Looks:
 
     def trust(self, inode: Inode) -> float:
         """For how many seconds what we were told of an inode is believed."""
-        node = inode.anchor
-        if inode.fixed is not None or not isinstance(node, StorageNode) or isinstance(node.storage, JobStorage):
-            return _FIXED_FRESH
-        return node.fresh
+        return _FIXED_FRESH if inode.fixed is not None else self._ground(inode).trust
+
+    def _ground(self, inode: Inode) -> Ground:
+        # a wide folder asks for each of its entries, and what holds of one holds of all
+        while inode.fixed is None:
+            assert inode.parent is not None
+            inode = inode.parent
+        node = inode.fixed
+        ground = self._grounds.get(inode.number)
+        if ground is None or ground.node is not node:
+            settled = isinstance(node, StorageNode) and not isinstance(node.storage, JobStorage)
+            ground = self._grounds[inode.number] = Ground(
+                node,
+                node.fresh if isinstance(node, StorageNode) and settled else _FIXED_FRESH,
+                settled and not self.read_only,
+                isinstance(node, StorageNode) and node.growing,
+            )
+        return ground
 
     def negative(self, number: int) -> float:
         """For how many seconds the kernel may believe that a name is not in that folder."""
@@ -184,21 +208,24 @@ class Looks:
 
     def look(self, inode: Inode) -> Look:
         """What an inode is like, as far as is known."""
-        spool, entry = inode.spool, inode.entry
-        version: Version | None = UNSETTLED
-        if spool is not None and (spool.dirty or spool.orphan):
+        spool, entry, ground = inode.spool, inode.entry, self._ground(inode)
+        mine = spool is not None and (spool.dirty or spool.orphan)
+        link = inode.fixed is not None and isinstance(inode.fixed, Link)
+        if spool is not None and mine:
             entry = msgspec.structs.replace(entry, size=spool.size, modified=spool.changed_at)
             valid = _OWN_VALID
         else:
-            version = None if entry.is_dir else entry.version
-            valid = min(_VALID, max(0.0, self.trust(inode) - inode.age()))
-            if isinstance(inode.fixed, Link):
+            trust = ground.trust if inode.fixed is None else _FIXED_FRESH
+            valid = min(_VALID, max(0.0, trust - time.monotonic() + inode.told))
+            if link:
                 entry = msgspec.structs.replace(entry, size=len(os.fsencode(self.readlink(inode))))
-            elif not entry.is_dir and (entry.size is None or growing(inode)):
+            elif entry.kind != "dir" and (ground.growing or entry.size is None):
                 valid = 0.0
-        noted = self.attributes.of(inode.path, version) if self.attributes and not inode.gone else None
-        writable = bool(inode.entry.access & WRITE) and self._changeable(inode)
-        return Look(inode, entry, noted, writable, isinstance(inode.fixed, Link), valid)
+        noted = None
+        if self.attributes and not inode.gone:
+            version = UNSETTLED if mine else None if entry.is_dir else entry.version
+            noted = self.attributes.of(inode.path, version)
+        return Look(inode, entry, noted, ground.changeable and inode.entry.access & WRITE != 0, link, valid)
 
     def may_write(self, inode: Inode) -> None:
         """Whether it may be changed: quiet if so. ReadOnly; NotAllowed."""
@@ -208,8 +235,7 @@ class Looks:
             raise NotAllowed(f"no permission to write {inode.path}")
 
     def _changeable(self, inode: Inode) -> bool:
-        node = inode.anchor
-        return not self.read_only and isinstance(node, StorageNode) and not isinstance(node.storage, JobStorage)
+        return self._ground(inode).changeable
 
     def access(self, inode: Inode, wanted: int) -> None:
         """Whether os.R_OK, os.W_OK, os.X_OK in `wanted` are all allowed: quiet if so. ReadOnly; NotAllowed."""

@@ -25,7 +25,8 @@ T = TypeVar("T")
 Take = Callable[[list[T], bool], object]
 
 PAGE: Final = 250  # the largest page that a public build gives
-AHEAD: Final = 8  # pages that are asked for side by side at most
+AHEAD: Final = 16  # pages that are asked for side by side at most
+SOON: Final = 8  # as many at first: beyond, no more than a quarter of what has come, since what is guessed may be waste
 LIKELY: Final = 100  # things in a page that may well be a cut one: no build is known that gives fewer
 
 
@@ -179,7 +180,7 @@ class _Ahead(Generic[T]):
             self._is_last(page)  # a longer one than any before tells of the cap
             self._take(page, False)
             if regular and len(page) == size and not moved:
-                ahead = min(ahead + 1, most)
+                ahead = min(max(min(ahead + 1, SOON), offset // size // 4), most)
                 continue
             # things came or went meanwhile, or the tenant cuts at odd places: what was guessed is worth nothing, and
             # only silence says that there is no more

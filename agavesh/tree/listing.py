@@ -27,7 +27,7 @@ Feed = Callable[["Listing[T]"], Awaitable[None]]
 FRESH = 30.0  # seconds that a listing is believed without asking
 ROOM = 256 * 2**20  # bytes of listings that are kept
 _JOINED = 1.0  # seconds: who asks for what is there now is content with a fetch that began so lately
-_WEIGHT = 320  # bytes that one entry takes: measured, with its name and its place in the dict
+_WEIGHT = 240  # bytes that one entry takes: measured, with its name and its place in the dict
 
 
 class Listing(Generic[T]):
