@@ -34,13 +34,14 @@ class Listing(Generic[T]):
     """What a folder holds: `items` by name, in the platform's order. It may be on its way still: they come by pages.
 
     `asked` (monotonic seconds) and `asked_wall` (epoch seconds) are from before the first request, so that a change
-    during it counts as later.
+    during it counts as later; `took` is in seconds, until all had come.
     """
 
-    __slots__ = ("_flight", "asked", "asked_wall", "items")
+    __slots__ = ("_flight", "asked", "asked_wall", "items", "took")
 
     def __init__(self, items: dict[str, T], asked: float, asked_wall: float, flight: _Flight | None = None) -> None:
         self.items, self.asked, self.asked_wall, self._flight = items, asked, asked_wall, flight
+        self.took = 0.0
 
     def age(self) -> float:
         """Seconds since it was asked for."""
@@ -74,7 +75,7 @@ class Listing(Generic[T]):
         flight.names += [name for name in found if name not in self.items]
         self.items.update(found)
         if last:
-            self._flight = None
+            self._flight, self.took = None, self.age()
             flight.landed()
         flight.tell()
 
@@ -206,9 +207,12 @@ class ListingCache:
             pass  # larger than all the room there is: served, not kept
 
     def kept(self, key: str, *, fresh: float = FRESH) -> Listing[Any] | None:
-        """The listing of `key` if it is here and fresh enough; asks nobody."""
+        """The listing of `key` if it is here and fresh enough; asks nobody.
+
+        One that took longer than that is good for as long as it took: it would be too old before it is there.
+        """
         kept = self._kept.get(key)
-        return kept if kept is not None and kept.age() <= fresh else None
+        return kept if kept is not None and kept.age() <= (fresh if fresh <= 0 else max(fresh, 2 * kept.took)) else None
 
     def under_way(self, key: str) -> Listing[Any] | None:
         """The listing of `key` that is on its way, with what has come of it."""

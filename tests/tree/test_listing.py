@@ -148,7 +148,7 @@ async def test_what_was_forgotten_during_its_fetch_is_served_but_not_kept(listin
 
 
 async def test_old_listings_make_room_for_new_ones() -> None:
-    async with open_listings(room=20_000) as cache:
+    async with open_listings(room=15_000) as cache:
         for number in range(20):
             await cache.get(f"/{number}", Folder(*map(str, range(10))).fetch)
         kept = [number for number in range(20) if cache.peek(f"/{number}") is not None]
@@ -302,3 +302,17 @@ async def test_who_asks_for_what_is_there_now_does_not_join_an_old_fetch(listing
     await folder.go(1)
     await old.reach()  # who reads it goes on, and what it brings is not kept
     assert (list(old.items), listings.kept("/f")) == (["a", "b"], new)
+
+
+async def test_a_folder_that_takes_longer_to_list_than_a_listing_lives_is_not_listed_for_ever(
+    listings: ListingCache,
+) -> None:
+    folder = Paged("a", "b")
+    await folder.go(0)
+    listing = await listings.stream("/f", folder.feed, fresh=30)
+    listing.asked -= 60  # the first page has taken a minute
+    await folder.go(1)
+    assert listings.kept("/f", fresh=30) is listing
+    assert listings.kept("/f", fresh=0) is None
+    listing.asked -= 61
+    assert listings.kept("/f", fresh=30) is None
