@@ -8,6 +8,7 @@ import errno
 import functools
 import logging
 import os
+import re
 import select
 import shutil
 import signal
@@ -62,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     mount.add_argument("--read-only", "-r", action="store_true", help="change nothing on the platform")
     mount.add_argument("--foreground", "-f", action="store_true", help="stay, and log to standard error")
     mount.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
-    mount.add_argument("--cache-size", metavar="MIB", type=int, default=4096, help="room for what is fetched (4096)")
+    mount.add_argument(
+        "--cache-size",
+        metavar="SIZE",
+        type=size_of,
+        help="room for what is fetched: 500M, 2G (10G or a tenth of the disk)",
+    )
     mount.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
     mount.add_argument("--tell", type=int, help=argparse.SUPPRESS)  # the pipe to the parent
     mount.set_defaults(run=_mount)
@@ -114,7 +120,8 @@ def _mount(asked: argparse.Namespace) -> int:
         return _serve(asked, mountpoint, places)
     from agavefs import supervise
 
-    arguments = ["mount", str(mountpoint), f"--cache-size={asked.cache_size}"]
+    arguments = ["mount", str(mountpoint)]
+    arguments += [f"--cache-size={max(1, asked.cache_size >> 10)}K"] if asked.cache_size is not None else []
     arguments += ["--read-only"] if asked.read_only else []
     arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
     arguments += [part for options in asked.options for part in ("-o", options)]
@@ -167,9 +174,7 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
 
     try:
         fuse, read_only = _options(asked.options, notice)
-        options = mount.Options(
-            mountpoint, places, asked.read_only or read_only, asked.cache_size * 2**20, _deadlines(), fuse
-        )
+        options = mount.Options(mountpoint, places, asked.read_only or read_only, asked.cache_size, _deadlines(), fuse)
         left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
     except (AgaveError, OSError, RuntimeError, ExceptionGroup) as group:
         error: Exception = group
@@ -181,6 +186,14 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         word(supervise.Word(error=text, status=status)) if word else _say(text)
         return status
     return EX_TEMPFAIL if left else 0
+
+
+def size_of(text: str) -> int:
+    """Bytes, from a number with K, M, G or T behind it; without, it is in MiB."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None or not (size := int(float(found[1]) * 2 ** (10 * ("KMGT".index(found[2].upper() or "M") + 1)))):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 500M or 2G")
+    return size
 
 
 def _exit_status(error: Exception) -> int:

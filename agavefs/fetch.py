@@ -231,7 +231,7 @@ class Fetcher:
             block *= 2
         # to a border between blocks, so that what is asked for ahead is not a crumb for each read
         border = block if window >= block else NEAR
-        reach = (stop + window) // border * border if window else start + NEAR
+        reach = max(start + NEAR, (stop + window) // border * border)
         return min(max(stop, reach), spool.size), block
 
     # requests --------------------------------------------------------------------------------------------------------

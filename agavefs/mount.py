@@ -46,12 +46,13 @@ _IDLE_TASKS = 8
 
 @dataclass(frozen=True)
 class Options:
-    """What a mount is asked to be. `room`: bytes of disk for what could be fetched again."""
+    """What a mount is asked to be. `room`: bytes of disk for what could be fetched again; by default it is
+    measured by the disk."""
 
     mountpoint: Path
     places: Places
     read_only: bool = False
-    room: int = 4 * 2**30
+    room: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     fuse: frozenset[str] = frozenset()  # options for the kernel
 
@@ -80,7 +81,8 @@ async def _serve(
 ) -> int:
     patience = options.deadlines.progress
     shelf = Shelf(options.places.kept, journal.account)
-    spools = Spools(options.places.spools(journal.owner), room=options.room, shelf=shelf)
+    room = options.room if options.room is not None else options.places.room()
+    spools = Spools(options.places.spools(journal.owner), room=room, shelf=shelf)
     fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
     writeback = Writeback(nursery, journal, spools, patience=patience)
     errors = control.Errors()
@@ -96,7 +98,7 @@ async def _serve(
     )
 
     def status() -> str:
-        return _status(card, spools, writeback, looks)
+        return _status(card, spools, shelf, writeback, looks)
 
     extra = control.make_control({"status": status, "errors": errors.text}, lambda: writeback.stranded)
     looks = Looks(workspace.root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra})
@@ -179,13 +181,15 @@ async def _warm(looks: Looks) -> None:
         _log.warning("the platform can't be reached yet: %s", error)
 
 
-def _status(card: Card, spools: Spools, writeback: Writeback, looks: Looks) -> str:
+def _status(card: Card, spools: Spools, shelf: Shelf, writeback: Writeback, looks: Looks) -> str:
     """`.agavefs/status`."""
     lines = [
         f"account     {account_of(card)}",
         f"since       {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(card.since))}",
         f"access      {'read-only' if card.read_only else 'read and write'}",
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
+        f"kept        {shelf.total} bytes of them for later, by all mounts of {shelf.folder.parent}",
+        f"ahead       {spools.foreseen} bytes fetched before they were asked for, {spools.wasted} for nothing",
         f"inodes      {len(looks.inodes)}",
         f"not sent    {len(writeback.owed)}",
         f"to remove   {writeback.leftovers}",

@@ -4,12 +4,14 @@
                                         log/<owner>.log
                                         cache/, unless another was named: journal.db, owners/, spools/<owner>/, kept/
 
-All is the user's own (0700, 0600), and by the name of the host, since homes are shared on clusters.
+All is the user's own (0700, 0600), and by the name of the host, since homes are shared on clusters. The cache stands
+where --cache-dir or AGAVEFS_CACHE_DIR say; in a batch job, whose home is far and whose $TMPDIR is near, it is there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -28,6 +30,9 @@ _REMOTE = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3|afs|9p|fuse\..*ss
 
 
 _LOG_MOST = 2**20  # bytes
+_ROOM_MOST, _ROOM_PART = 10 * 2**30, 10  # bytes of cache, and that part of what the disk has free, at most
+# set by Slurm, PBS, LSF, Grid Engine, Cobalt, Flux, HTCondor
+_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "COBALT_JOBID", "FLUX_JOB_ID", "_CONDOR_JOB_AD")
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -53,6 +58,10 @@ class Places:
     def of(cls, cache: Path | None = None) -> Places:
         host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "here"
         state = user_state_path("agavesh") / host / "mounts"
+        if cache is None and (named := os.environ.get("AGAVEFS_CACHE_DIR")):
+            cache = Path(named)
+        if cache is None and (near := os.environ.get("TMPDIR")) and any(os.environ.get(name) for name in _JOB):
+            cache = Path(near) / _near()
         return cls(state, (cache / host).absolute() if cache is not None else state / "cache")
 
     def log(self, name: str) -> Path:
@@ -72,13 +81,25 @@ class Places:
         return self.cache / "kept"
 
     def doubt(self) -> str | None:
-        """Why the cache should stand elsewhere, if so."""
+        """Why the cache should stand elsewhere, if so. OSError where it can't stand."""
         _folder(self.cache)
+        for folder in (self.cache.parent, self.cache):
+            # a folder that was named may be everybody's, but what stands in it under our name must be ours
+            ours = folder == self.cache or folder.name == _near()
+            if ours and folder.lstat().st_uid != os.getuid():
+                raise OSError(errno.EPERM, f"{folder} belongs to somebody else")
         with contextlib.suppress(OSError):
             kind = _kind(self.cache)
             if _REMOTE.fullmatch(kind):
-                return f"{self.cache} is on {kind}, where no journal is safe: name a local folder by --cache-dir"
+                cure = "name a local folder by --cache-dir or AGAVEFS_CACHE_DIR"
+                return f"{self.cache} is on {kind}, where no journal is safe: {cure}"
         return None
+
+    def room(self) -> int:
+        """The bytes that what is fetched may take, where nobody has said."""
+        _folder(self.cache)
+        there = sum(file.stat().st_blocks * 512 for file in self.kept.rglob("*") if file.is_file())
+        return min(_ROOM_MOST, (shutil.disk_usage(self.cache).free + there) // _ROOM_PART)
 
     @contextlib.contextmanager
     def registered(self, card: Card) -> Iterator[None]:
@@ -124,6 +145,11 @@ class Places:
 def alive(card: Card) -> bool:
     """Whether its process is there: it holds the lock of its owner's file, so a number used again deceives nobody."""
     return Journal.held(Path(card.cache), card.owner)
+
+
+def _near() -> str:
+    """Our folder in $TMPDIR, which may be a place that others share."""
+    return f"agavefs-{os.getuid()}"
 
 
 def _folder(path: Path) -> Path:

@@ -52,14 +52,14 @@ class Shelf:
 
     def __init__(self, folder: Path, account: str) -> None:
         self._all = folder
-        self._folder = folder / hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder / hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._oldest_last: list[_Kept] = []
         self.total = 0
 
     def _key(self, remote: RemotePath, version: Version) -> Path:
         text = "\0".join((*remote, repr(version)))
-        return self._folder / hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=20).hexdigest()
+        return self.folder / hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=20).hexdigest()
 
     # taking ----------------------------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class Shelf:
 
     def sync(self) -> None:
         """What was taken stays taken, after a crash, too. Blocks."""
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
         finally:

@@ -29,8 +29,13 @@ class _Run:
         """The kernel has two reads under way, in any order: a little to either side is still the same run."""
         return abs(start - self.next) <= 2 * size
 
-    def read(self, start: int, stop: int) -> None:
+    def read(self, start: int, stop: int) -> int:
+        """Go on; what is earned by that."""
+        if self.begin <= start and stop <= self.next:
+            return self.window  # once more the same
         self.begin, self.next = min(self.begin, start), max(self.next, stop)
+        seen = self.next - self.begin
+        return max(_EARNED * seen, FIRST) if seen >= (LARGE if self.begin == 0 else FIRST) else seen
 
 
 class Ahead:
@@ -45,9 +50,7 @@ class Ahead:
         for run in self._runs:
             if run.near(start, size):
                 self._runs.remove(run)
-                run.read(start, stop)
-                seen = run.next - run.begin
-                earned = max(_EARNED * seen, FIRST) if seen >= (LARGE if run.begin == 0 else FIRST) else seen
+                earned = run.read(start, stop)
                 break
         else:
             run = _Run(start, stop)
