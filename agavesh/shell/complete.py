@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TOP = dict.fromkeys(("apps", "jobs", "systems"), True)
 _JOB = {"history.json": False, "job.json": False, "outputs": True, "status": False}
+_SORTED = ("by-name", "by-status")  # folders in /jobs that are no jobs
 # what is searched by most; the rest is in `filters.py`
 _FILTERS = {
     "job-fields": ("app", "created", "endtime", "executionsystem", "id", "name", "owner", "starttime", "status"),
@@ -142,7 +143,7 @@ class _Look:
         if kind == "local":
             return self.local(head, text)
         if kind.startswith("/"):
-            return _fitting(self.names(kind), head, text)
+            return _fitting([name for name in self.names(kind) if name not in _SORTED], head, text)
         if kind == "commands":
             from agavesh.shell.commands.about import TOPICS
 
@@ -167,7 +168,8 @@ class _Look:
         """Paths of the tree, or URIs, that begin with `text`."""
         if (begun := re.fullmatch(r"agave://([^/]*)|job:([^/]*)", text)) is not None:
             scheme, folder = ("agave://", "/systems") if begun[1] is not None else ("job:", "/jobs")
-            names = [name for name in self.names(folder) if name.startswith(unquote(text.removeprefix(scheme)))]
+            start = unquote(text.removeprefix(scheme))
+            names = [name for name in self.names(folder) if name.startswith(start) and name not in _SORTED]
             return [Candidate(f"{head}{scheme}{percent(name)}/", printable(name), goes_on=True) for name in names]
         folder, slash, start = text.rpartition("/")
         folder += slash
@@ -212,7 +214,7 @@ class _Look:
         path = self._tree_path(folder)
         if path == "/":
             return _TOP
-        if path is not None and re.fullmatch(r"/jobs/[^/]+", path):
+        if path is not None and re.fullmatch(r"/jobs/[^/]+", path) and path.rpartition("/")[2] not in _SORTED:
             return _JOB
         items = self.here.open_now.listings.peek(path) if path is not None and self.here.open_now is not None else None
         if items is None:
@@ -220,7 +222,7 @@ class _Look:
         self.folders.append(str(path))
         # in one step: the listing may be changed in trio's thread meanwhile
         listed = {name: bool(getattr(entry, "is_dir", True)) for name, entry in list(items.items())}
-        return {"latest": True} | listed if path == "/jobs" and listed else listed
+        return dict.fromkeys(("latest", *_SORTED), True) | listed if path == "/jobs" and listed else listed
 
     def _tree_path(self, folder: str) -> str | None:
         """The folder's path in the tree, if that can be told without asking."""

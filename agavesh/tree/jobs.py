@@ -1,4 +1,4 @@
-"""`/jobs`: the newest jobs, each with its record, status, history and outputs."""
+"""`/jobs`: the newest jobs, each with its record, status, history and outputs, and links to them by name and status."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from agavesh.api.record import decode_page
 from agavesh.client.client import Agave
 from agavesh.client.errors import BadRequest, NotFound
 from agavesh.client.storage import EXECUTE, READ, Entry, JobStorage
+from agavesh.tree.jobs_by import JobsBy
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node, TextFile
 from agavesh.tree.storage import StorageDirectory
 
 FINAL = frozenset({"FINISHED", "FAILED", "STOPPED", "KILLED"})
 LATEST = "latest"
+BY_NAME, BY_STATUS = "by-name", "by-status"
 NEWEST = 250  # jobs that are listed; older ones open by their id
 _LIST_FRESH = 2.0  # seconds: a job that was just submitted is looked for at once
 _JOB_FRESH = 2.0  # seconds that a job which has not ended is believed
@@ -28,7 +30,10 @@ _FOLDER = READ | EXECUTE
 
 @dataclass(frozen=True)
 class Jobs(Directory):
-    """`/jobs`: your newest jobs by id, newest first, and `latest`. An older job is not listed, but opens by its id."""
+    """`/jobs`: your newest jobs by id, newest first, `latest`, and folders that sort them.
+
+    An older job is not listed, but opens by its id.
+    """
 
     agave: Agave
     listings: ListingCache
@@ -58,18 +63,26 @@ class Jobs(Directory):
 
     async def scan(self) -> AsyncIterator[Node]:
         jobs = list((await self.records()).values())
+        yield self._by(BY_NAME)
+        yield self._by(BY_STATUS)
         if jobs:
             yield self._latest(jobs[0])
         for job in jobs:
             yield self.child(job)
 
     async def lookup(self, name: str) -> Node:
+        if name in (BY_NAME, BY_STATUS):
+            return self._by(name)
         jobs = await self.records()
         if name == LATEST:
             if not jobs:
                 raise self.missing(name)
             return self._latest(next(iter(jobs.values())))
         return self.child(jobs[name] if name in jobs else await self._old(name))
+
+    def _by(self, name: str) -> JobsBy:
+        kind = _name_of if name == BY_NAME else _status_of
+        return JobsBy(f"{self.path}/{name}", Entry(name, "dir", 0, None, _FOLDER), self.records, kind)
 
     def _latest(self, job: Job) -> Link:
         return Link(f"{self.path}/{LATEST}", Entry(LATEST, "file", None, None, READ), f"{self.path}/{job.id}")
@@ -144,6 +157,14 @@ class JobDirectory(Directory):
         if not events:
             raise NotFound(f"no history of job {self.job.id}")
         return _pretty(msgspec.json.encode(events))
+
+
+def _name_of(job: Job) -> str:
+    return job.name or ""
+
+
+def _status_of(job: Job) -> str:
+    return job.status or ""
 
 
 def _kept(job: Job) -> Job:

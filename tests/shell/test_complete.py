@@ -62,9 +62,15 @@ async def test_outputs_of_jobs_are_offered(shell: Shell, home: Path) -> None:
     assert await offered(shell, f"cat job:{job}/REA") == [f"job:{job}/README.txt"]
     assert f"job:{job}/" in await offered(shell, "cat job:")
     assert job in await offered(shell, "jobs show ")
+    assert not [word for text in ("jobs show ", "cat job:") for word in await offered(shell, text) if "by-" in word]
     assert await offered(shell, "ls /jobs/latest/") == [
         f"/jobs/latest/{name}" for name in ("history.json", "job.json", "outputs/", "status")
     ]
+    assert await offered(shell, "ls /jobs/by-") == ["/jobs/by-name/", "/jobs/by-status/"]
+    assert await offered(shell, "ls /jobs/by-status/F") == ["/jobs/by-status/FINISHED/"]
+    assert await offered(shell, "ls /jobs/by-status/FINISHED/") == [f"/jobs/by-status/FINISHED/{job}/"]
+    place = f"/jobs/by-status/FINISHED/{job}"
+    assert await offered(shell, f"cat {place}/outputs/wordcount.t") == [f"{place}/outputs/wordcount.txt"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,6 +23,7 @@ _PATHS = """\
 A path is one of
   /systems/SYSTEM/a/b     a file of a storage system, from its root; /systems/SYSTEM/~ is your home there
   /jobs/ID/outputs/a      a file that a job left or is writing; /jobs/latest is your newest job
+  /jobs/by-name/NAME/ID   the newest jobs by name, and /jobs/by-status/STATUS/ID by status
   /apps/ID/app.json       the record of an app
   a/b, ../c               from the folder you are in (see cd, pwd)
   agave://SYSTEM//a/b     the platform's URI of /systems/SYSTEM/a/b
