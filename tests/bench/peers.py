@@ -104,7 +104,6 @@ class Bench:
         line = self.line(contender.port, delay, step.mbit)
         figure = Figure(step.name, contender.name, delay, 0.0)
         with self._places(step) as (command, new):
-            contender.changed()
             at = self.log.stat().st_size
             try:
                 with Mounted(contender, line.port, self.house.folder / "mounts") as mounted:
