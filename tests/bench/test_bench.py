@@ -140,7 +140,7 @@ def _made(root: Path) -> None:
 
 
 def test_what_is_cut_says_so_and_how_far_it_was(tmp_path: Path) -> None:
-    _, lines, whole, _ = measured("echo one; echo two; exec sleep 60", tmp_path, {"PATH": "/usr/bin:/bin"}, 0.5)
+    _, lines, whole, _ = measured("echo one; echo two; exec sleep 60", tmp_path, {"PATH": "/usr/bin:/bin"}, 2)
     assert (lines, whole) == (2, False)
 
 
