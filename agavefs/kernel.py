@@ -276,13 +276,15 @@ class Kernel(pyfuse3.Operations):
         attributes.st_mode = pyfuse3.ModeT(_mode(look))
         attributes.st_nlink = 0 if inode.gone else 1  # of a folder: how many are in it is not known
         attributes.st_uid, attributes.st_gid = self._owner
-        attributes.st_size = entry.size or 0
+        size = attributes.st_size = entry.size or 0
         attributes.st_blksize = _BLOCK
-        attributes.st_blocks = -(-(entry.size or 0) // 512)
-        modified = _nanoseconds(entry.modified)
-        attributes.st_mtime_ns = noted.modified if noted and noted.modified is not None else modified
-        attributes.st_atime_ns = noted.accessed if noted and noted.accessed is not None else attributes.st_mtime_ns
-        attributes.st_ctime_ns = modified
+        attributes.st_blocks = (size + 511) // 512
+        modified = attributes.st_ctime_ns = _nanoseconds(entry.modified)
+        if noted is None:
+            attributes.st_mtime_ns = attributes.st_atime_ns = modified
+        else:
+            modified = attributes.st_mtime_ns = modified if noted.modified is None else noted.modified
+            attributes.st_atime_ns = modified if noted.accessed is None else noted.accessed
         return attributes
 
 
