@@ -36,7 +36,7 @@ _PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody wai
 _SPARE = 2**19  # bytes: a request that nobody wants any more is given up if more than this is still to come
 
 
-class _Flight:
+class Flight:
     """One request under way, for `[start, stop)`; it has come to `at`. `wanted`: somebody waits for some of it."""
 
     def __init__(self, start: int, stop: int) -> None:
@@ -58,9 +58,9 @@ class _Filling:
     """The requests for one spool that are under way, and who waits for them."""
 
     def __init__(self) -> None:
-        self.flights: list[_Flight] = []
+        self.flights: list[Flight] = []
         self.waiters: list[_Waiter] = []
-        self.everything: _Flight | None = None  # the one that is sent the whole file, unasked
+        self.everything: Flight | None = None  # the one that is sent the whole file, unasked
         self.moved = 0  # bytes that have come
 
     @contextmanager
@@ -72,7 +72,7 @@ class _Filling:
         finally:
             self.waiters.remove(waiter)
 
-    def over(self, gaps: list[Span]) -> list[_Flight]:
+    def over(self, gaps: list[Span]) -> list[Flight]:
         """The flights that bring something of `gaps`."""
         return [
             flight
@@ -80,7 +80,7 @@ class _Filling:
             if any(flight.start < stop and start < flight.stop for start, stop in gaps)
         ]
 
-    def due(self, flight: _Flight, start: int, stop: int) -> bool:
+    def due(self, flight: Flight, start: int, stop: int) -> bool:
         """Whether somebody can go on, or get on, when the flight hands on `[start, stop)`."""
         return any(
             waiter.start < stop and start < waiter.stop and stop >= min(waiter.stop, flight.stop)
@@ -93,7 +93,7 @@ class _Filling:
             if spool.present.has(waiter.start, waiter.stop):
                 waiter.news.set()
 
-    def ended(self, flight: _Flight) -> None:
+    def ended(self, flight: Flight) -> None:
         """A flight is over: all who had hopes of it look again."""
         self.flights.remove(flight)
         if self.everything is flight:
@@ -102,15 +102,15 @@ class _Filling:
             waiter.news.set()
 
 
-class _Turns:
+class Turns:
     """So many requests at once; of those that wait for their turn, one that somebody waits for goes first."""
 
     def __init__(self, number: int) -> None:
         self._free = number
-        self._waiting: list[tuple[_Flight, trio.Event]] = []
+        self._waiting: list[tuple[Flight, trio.Event]] = []
 
     @asynccontextmanager
-    async def turn(self, flight: _Flight) -> AsyncIterator[None]:
+    async def turn(self, flight: Flight) -> AsyncIterator[None]:
         if self._free:
             self._free -= 1
         else:
@@ -143,7 +143,7 @@ class Fetcher:
     def __init__(self, nursery: trio.Nursery, spools: Spools, *, patience: float = 60) -> None:
         self._nursery, self._spools = nursery, spools
         self._patience = patience
-        self._ranges, self._singles = _Turns(_RANGES), _Turns(_SINGLES)
+        self._ranges, self._singles = Turns(_RANGES), Turns(_SINGLES)
         self._fillings: dict[Spool, _Filling] = {}
 
     # what readers ask ------------------------------------------------------------------------------------------------
@@ -158,7 +158,9 @@ class Fetcher:
             try:
                 with spool.pinned(*((start, stop) if spool.size > SMALL else (0, spool.size))):
                     await self._ensure(spool, start, stop, window)
-                    return spool.read(start, stop)
+                    if (data := spool.peek(start, stop)) is None:  # it is on the disk, and no more in memory
+                        data = await trio.to_thread.run_sync(spool.read, start, stop)
+                    return data
             except Unkept:
                 if spool.dirty:
                     raise
@@ -238,7 +240,7 @@ class Fetcher:
 
     def _start(
         self, spool: Spool, start: int, reach: int, gaps: list[Span], block: int, *, wanted: bool = True
-    ) -> list[_Flight]:
+    ) -> list[Flight]:
         """Ask for what is missing up to `reach` and not on its way yet; the flights that bring something of `gaps`."""
         missing = spool.present.missing(start, reach)
         if (filling := self._fillings.get(spool)) is not None:
@@ -253,7 +255,7 @@ class Fetcher:
                 border = min(-(-(begin + 1) // block) * block, end)
                 if border + NEAR >= end:  # no request for a crumb
                     border = end
-                flight = _Flight(begin, border)
+                flight = Flight(begin, border)
                 filling.flights.append(flight)
                 spool.flights += 1
                 self._nursery.start_soon(self._fly, spool, filling, flight)
@@ -263,7 +265,7 @@ class Fetcher:
             flight.wanted = flight.wanted or wanted
         return watched
 
-    async def _fly(self, spool: Spool, filling: _Filling, flight: _Flight) -> None:
+    async def _fly(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         place = spool.remote
         bulk = flight.stop - flight.start > LARGE and spool.size > SMALL
         try:
@@ -285,7 +287,7 @@ class Fetcher:
             if not spool.flights and not spool.users:
                 self._spools.rest(spool)
 
-    async def _fetch(self, spool: Spool, filling: _Filling, flight: _Flight) -> None:
+    async def _fetch(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         """All of a flight. A request that is cut on the way is followed by another, as long as they bring something."""
         while flight.at < flight.stop:
             before = flight.at
@@ -295,12 +297,10 @@ class Fetcher:
                 if flight.at == before:
                     raise
                 _log.info("%s was cut at %d: %s", spool.remote.uri, flight.at, trouble)
-            else:
-                if not spool.present.has(flight.start, min(flight.stop, spool.size)):
-                    raise BadAnswer(f"{spool.remote.uri} ended before its end", hint="try again")
-                return
+            if flight.at == before:
+                raise BadAnswer(f"{spool.remote.uri} ended before its end", hint="try again")
 
-    async def _request(self, spool: Spool, filling: _Filling, flight: _Flight) -> None:
+    async def _request(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         start, stop = flight.at, flight.stop
         every = start == 0 and stop >= spool.size
         async with spool.storage.read(spool.remote.path, start, None if every else stop) as stream:
@@ -310,6 +310,7 @@ class Fetcher:
                     with filling.waiting(start, min(stop, spool.size)) as waiter:
                         await waiter.news.wait()
                 if spool.present.has(start, min(stop, spool.size)):
+                    flight.at = stop
                     return
                 filling.everything = flight
                 flight.start = flight.at = stream.start
@@ -327,7 +328,7 @@ class Fetcher:
                     pieces = []
             self._put(spool, filling, flight, pieces, come)
 
-    def _put(self, spool: Spool, filling: _Filling, flight: _Flight, pieces: list[bytes], come: int) -> None:
+    def _put(self, spool: Spool, filling: _Filling, flight: Flight, pieces: list[bytes], come: int) -> None:
         if pieces:
             spool.fill(flight.at, *pieces)
             flight.at = come

@@ -103,6 +103,18 @@ class Spool:
             self._fd = os.open(self.path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
         return self._fd
 
+    def peek(self, start: int, stop: int) -> bytes | None:
+        """As `read`, without waiting for the disk: None if that has to be asked."""
+        size = max(0, min(stop, self.size) - start)
+        data = bytearray(size)
+        try:
+            got = os.preadv(self.fd, [data], start, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:  # the filesystem can't tell: it is memory, or so far away that nothing helps
+            return self.read(start, stop)
+        return bytes(data) if got == size else None
+
     def read(self, start: int, stop: int) -> bytes:
         """The bytes of `[start, stop)`, which must be present, as far as the file goes."""
         size = max(0, min(stop, self.size) - start)
@@ -208,6 +220,14 @@ class Spool:
         self.changes += 1
         self.changed_at = time.time()
 
+    def reopen(self) -> None:
+        """Another file stands at its path, and is it from now on. A thread that is reading has the old one or this."""
+        if (old := self._fd) is not None:
+            self._fd = None
+            os.dup2(self.fd, old, inheritable=False)
+            os.close(self.fd)
+            self._fd = old
+
     def close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
@@ -305,9 +325,9 @@ class Spools:
             return
         if not needed:
             self.held -= spool.held
-            spool.close()
             spool.path.unlink(missing_ok=True)
             spool.present, spool.shared, spool.taken = Extents(), False, False
+            spool.reopen()
             return
         shelf, remote, version = self.shelf, spool.remote, spool.version
         copy = spool.path.with_suffix(".own")
@@ -325,7 +345,7 @@ class Spools:
         if spool.shared:
             if copied:
                 copy.replace(spool.path)
-                spool.close()
+                spool.reopen()
             spool.shared = False
             self.grown(spool.held)
         elif copied:
@@ -407,8 +427,6 @@ class Spools:
         """The mount ends: what is owed stays, and on the shelf what can be used again."""
         for spool in self:
             spool.users = spool.flights = 0
-            if spool.unasked:
-                self.wasted += spool.present.total
         if self.shelf is not None:
             with trio.move_on_after(_CLOSING), suppress(OSError):
                 await self.put_away()
@@ -517,11 +535,11 @@ class Spools:
             del self._clean[(spool.remote, spool.version)]
         spool.close()
         spool.gone = True
+        if spool.unasked:
+            self.wasted += spool.present.total
         self.held -= spool.held
         return True
 
     def _remove(self, spool: Spool) -> None:
         if self._forget(spool):
-            if spool.unasked:
-                self.wasted += spool.present.total
             spool.path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from agavefs.fetch import BLOCK, NEAR, Fetcher
+from agavefs.fetch import BLOCK, NEAR, Fetcher, Flight, Turns
 from agavefs.spool import Spool, Spools
 from agavefs.window import Ahead
 from agavesh.client.errors import BadAnswer, Changed, ServerTrouble, TimedOut
@@ -33,6 +34,8 @@ class Shelf(Storage):
         self.stamp: str | None = "monday"
         self.cut = len(content)
         self.trouble: Exception | None = None
+        self.breaks: int | None = None  # bytes after which a connection breaks
+        self.let = 0  # chunks that come by the gate though it is closed
 
     async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
         yield [await self.stat("/f")]
@@ -52,7 +55,12 @@ class Shelf(Storage):
 
         async def chunks() -> AsyncIterator[bytes]:
             for at in range(start, min(stop, self.cut), 65536):
-                await self.gate.wait()
+                if self.breaks is not None and at - start >= self.breaks:
+                    raise BadAnswer("the body was cut")
+                if self.let:
+                    self.let -= 1
+                else:
+                    await self.gate.wait()
                 yield self.content[at : min(at + 65536, stop, self.cut)]
 
         yield Stream(start, len(self.content), chunks(), self.stamp)
@@ -165,6 +173,108 @@ async def test_a_short_answer_is_an_error_and_not_the_end(shelf: Shelf, spools: 
     shelf.cut = len(CONTENT)
     await fetcher.ensure(spool, 0, 5000)
     assert spool.read(0, 5000) == CONTENT[:5000]
+
+
+async def test_a_request_that_is_cut_goes_on_where_it_stopped(
+    shelf: Shelf, spools: Spools, nursery: trio.Nursery
+) -> None:
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery, spools)
+    shelf.breaks = 500_000
+    await fetcher.ensure(spool, 0, 2_000_000)
+    assert spool.read(0, 2_000_000) == CONTENT[:2_000_000]
+    asked = [place for place in shelf.asked if place[0] < BLOCK]
+    assert len(asked) == len(set(asked)) == 4
+
+
+async def test_the_first_bytes_of_a_block_are_handed_on_as_they_come(
+    shelf: Shelf, spools: Spools, nursery: trio.Nursery
+) -> None:
+    spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery, spools), Ahead()
+    shelf.gate, shelf.let = trio.Event(), 2
+    # a block of a MiB was asked for; two chunks of it, which are all that is read, have come
+    assert await fetcher.read(spool, 0, 131072, ahead=ahead) == CONTENT[:131072]
+    assert shelf.asked[0] == (0, 2**20)
+    assert spool.present.total == 131072
+
+
+async def test_a_single_place_waits_for_no_block_of_another_file(spools: Spools, nursery: trio.Nursery) -> None:
+    shelf = Shelf(bytes(160 * 2**20))
+    spool, fetcher = spool_of(shelf, spools), Fetcher(nursery, spools)
+    shelf.gate = trio.Event()
+    async with trio.open_nursery() as readers:
+        for begin in (32 * 2**20, 96 * 2**20):
+            ahead = Ahead()
+            for at in range(begin - 32 * 2**20, begin, 131072):  # a reader who has come so far
+                ahead.window(at, at + 131072)
+            readers.start_soon(partial(fetcher.read, spool, begin, begin + 131072, ahead=ahead))
+            await trio.testing.wait_all_tasks_blocked()
+        begun = len(shelf.asked)
+        assert begun == 16  # as many blocks as may be under way; more wait for their turn
+        # a small place of another file has not to wait for any of them
+        other = Shelf(CONTENT)
+        far = spools.make(PLACE._replace(path="/other"), other, size=len(CONTENT), version=(len(CONTENT), 1.0))
+        assert await fetcher.read(far, 9_000_000, 9_004_096, ahead=Ahead()) == CONTENT[9_000_000:9_004_096]
+        shelf.gate.set()
+
+
+async def test_of_those_that_wait_for_a_turn_the_one_that_is_wanted_is_next(nursery: trio.Nursery) -> None:
+    turns, order = Turns(1), list[int]()
+
+    async def fly(flight: Flight) -> None:
+        async with turns.turn(flight):
+            order.append(flight.start)
+
+    flights = [Flight(number, number + 1) for number in range(4)]
+    async with turns.turn(Flight(9, 10)):
+        for flight in flights:
+            nursery.start_soon(fly, flight)
+            await trio.testing.wait_all_tasks_blocked()
+        flights[2].wanted = True
+    await trio.testing.wait_all_tasks_blocked()
+    assert order == [2, 0, 1, 3]
+
+
+async def test_what_nobody_reads_any_more_is_given_up(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery, spools), Ahead()
+    shelf.gate, shelf.let = trio.Event(), 2
+    await fetcher.read(spool, 0, 131072, ahead=ahead)
+    fetcher.leave(spool)
+    spools.drop(spool)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (spool.flights, spool.present.total) == (0, 131072)
+    shelf.gate.set()
+    assert await fetcher.read(spool, 200_000, 300_000) == CONTENT[200_000:300_000]
+
+
+async def test_a_file_that_is_foreseen_comes_by_one_request_and_is_there(spools: Spools, nursery: trio.Nursery) -> None:
+    shelf = Shelf(b"small" * 1000)
+    fetcher, version = Fetcher(nursery, spools), (5000, 1.0)
+    shelf.gate = trio.Event()
+    async with trio.open_nursery() as readers:
+        readers.start_soon(fetcher.prefetch, PLACE, shelf, version)
+        await trio.testing.wait_all_tasks_blocked()
+        spool = spools.find(PLACE, version)
+        assert spool is not None
+        spools.take(spool)
+        readers.start_soon(fetcher.read, spool, 0, 5000)  # who opens it meanwhile waits for the same request
+        await trio.testing.wait_all_tasks_blocked()
+        shelf.gate.set()
+    assert await fetcher.prefetch(PLACE, shelf, version) == 0
+    assert shelf.asked == [(0, None)]
+    assert spools.wasted == 0
+
+
+async def test_what_was_foreseen_for_nothing_is_counted(spools: Spools, nursery: trio.Nursery) -> None:
+    fetcher = Fetcher(nursery, spools)
+    for number in range(3):
+        await fetcher.prefetch(PLACE._replace(path=f"/{number}"), Shelf(b"small" * 1000), (5000, 1.0))
+    opened = spools.find(PLACE._replace(path="/1"), (5000, 1.0))
+    assert opened is not None
+    spools.take(opened)
+    spools.drop(opened)
+    assert spools.foreseen == 5000
+    await spools.close()
+    assert spools.wasted == 10_000
 
 
 async def test_trouble_is_told_to_who_waits_and_then_over(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
