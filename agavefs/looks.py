@@ -71,7 +71,7 @@ class Looks:
         self._extra = extra or {}
         self._asked: cachetools.TTLCache[str, bool] = cachetools.TTLCache(10_000, _LISTED_NEXT)
         self._own: dict[int, dict[str, Inode]] = {}  # by folder
-        self._grounds: cachetools.LRUCache[int, Ground] = cachetools.LRUCache(_GROUNDS)
+        self._grounds: dict[int, Ground] = {}
 
     # what is written here --------------------------------------------------------------------------------------------
 
@@ -221,6 +221,8 @@ class Looks:
                 entry = msgspec.structs.replace(entry, size=len(os.fsencode(self.readlink(inode))))
             elif entry.kind != "dir" and (ground.growing or entry.size is None):
                 valid = 0.0
+            if len(self._grounds) >= _GROUNDS:
+                self._grounds.clear()
         noted = None
         if self.attributes and not inode.gone:
             version = UNSETTLED if mine else None if entry.is_dir else entry.version
