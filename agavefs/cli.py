@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import agavesh
 from agavefs.places import Card, Places
-from agavesh.client.errors import AgaveError, NotAllowed, NotSignedIn, Unreachable
+from agavesh.client.errors import AgaveError, BadArgument, NotAllowed, NotFound, NotSignedIn, Unreachable, WrongKind
 
 if TYPE_CHECKING:
     from agavefs.kernel import Deadlines
 
 # sysexits.h
-EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_TEMPFAIL, EX_NOPERM = 64, 69, 70, 71, 75, 77
+EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_TEMPFAIL, EX_NOPERM = 64, 66, 69, 70, 71, 75, 77
 
 # what mount(8) and fstab say, and what becomes of it
 _TO_KERNEL = {"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "sync", "async", "dirsync"}
@@ -45,7 +45,11 @@ Without it `agavesh` reaches the same tree from its prompt."""
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     parser = _parser()
-    asked = parser.parse_args(arguments)
+    asked, more = parser.parse_known_args(arguments)
+    if more and hasattr(asked, "places") and not any(word.startswith("-") for word in more):
+        asked.places, more = [*asked.places, *more], []  # argparse takes what stands behind an option for too much
+    if more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         status: int = asked.run(asked)
     except KeyboardInterrupt:
@@ -58,8 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"agavefs {agavesh.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    mount = commands.add_parser("mount", help="mount the tree on a folder", description="Mount the tree on DIR.")
-    mount.add_argument("dir", metavar="DIR", type=Path)
+    mount = commands.add_parser(
+        "mount",
+        help="mount the tree, or a folder of it",
+        usage="agavefs mount [OPTION...] [SOURCE] DIR",
+        description="Mount the tree on DIR, or of it SOURCE alone: a path in it, agave://SYSTEM//a/b, or job:ID.",
+    )
+    mount.add_argument("places", nargs="+", metavar="[SOURCE] DIR")
     mount.add_argument("--read-only", "-r", action="store_true", help="change nothing on the platform")
     mount.add_argument("--foreground", "-f", action="store_true", help="stay, and log to standard error")
     mount.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
@@ -104,7 +113,11 @@ def _mount(asked: argparse.Namespace) -> int:
     except ImportError:
         print(_NEEDS, file=sys.stderr)
         return EX_UNAVAILABLE
-    mountpoint = Path(os.path.abspath(asked.dir))  # noqa: PTH100  # resolve() would ask a mount that hangs
+    if len(asked.places) > 2:
+        _say("mount takes a source and a folder, no more")
+        return EX_USAGE
+    mountpoint = Path(os.path.abspath(asked.places[-1]))  # noqa: PTH100  # resolve() would ask a mount that hangs
+    asked.source = "".join(asked.places[:-1])
     if trouble := _no_way(mountpoint):
         _say(trouble)
         return EX_UNAVAILABLE if "/dev/fuse" in trouble or "fusermount3" in trouble else EX_OSERR
@@ -120,7 +133,7 @@ def _mount(asked: argparse.Namespace) -> int:
         return _serve(asked, mountpoint, places)
     from agavefs import supervise
 
-    arguments = ["mount", str(mountpoint)]
+    arguments = ["mount", *asked.places[:-1], str(mountpoint)]
     arguments += [f"--cache-size={max(1, asked.cache_size >> 10)}K"] if asked.cache_size is not None else []
     arguments += ["--read-only"] if asked.read_only else []
     arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
@@ -174,7 +187,10 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
 
     try:
         fuse, read_only = _options(asked.options, notice)
-        options = mount.Options(mountpoint, places, asked.read_only or read_only, asked.cache_size, _deadlines(), fuse)
+        options = mount.Options(
+            mountpoint, places, source=asked.source, read_only=asked.read_only or read_only, room=asked.cache_size,
+            deadlines=_deadlines(), fuse=fuse,
+        )  # fmt: skip
         left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
     except (AgaveError, OSError, RuntimeError, ExceptionGroup) as group:
         error: Exception = group
@@ -201,6 +217,8 @@ def _exit_status(error: Exception) -> int:
         return EX_NOPERM
     if isinstance(error, Unreachable):
         return EX_UNAVAILABLE
+    if isinstance(error, NotFound | WrongKind | BadArgument):
+        return EX_NOINPUT
     return EX_SOFTWARE if isinstance(error, AgaveError) else EX_OSERR
 
 
@@ -276,6 +294,7 @@ def _status(asked: argparse.Namespace) -> int:
         print(
             card.mountpoint,
             card.account.removeprefix("@"),
+            *([card.source] if card.source else []),
             f"since {since}",
             *(["read-only"] if card.read_only else []),
             *([f"{owed} files not sent yet"] if owed else []),

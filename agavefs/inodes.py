@@ -69,7 +69,8 @@ class Inode(msgspec.Struct, eq=False, gc=False):
     def path(self) -> str:
         """Its tree path."""
         if self.parent is None:
-            return "/"
+            assert self.fixed is not None
+            return self.fixed.path  # of a mount that shows one folder, this one's
         return f"{self.parent.path.rstrip('/')}/{self.name}"
 
     def tell(self, entry: Entry, node: Node | None, told: float, told_wall: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import cachetools
@@ -18,7 +18,7 @@ import msgspec
 
 from agavefs.attributes import UNSETTLED, Attributes, Noted
 from agavefs.inodes import Inode, InodeTable
-from agavesh.client.errors import BadArgument, NotAllowed, NotFound, ReadOnly, WrongKind
+from agavesh.client.errors import AgaveError, BadArgument, NotAllowed, NotFound, ReadOnly, WrongKind
 from agavesh.client.storage import EXECUTE, TEMPORARY, WRITE, Entry, JobStorage
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import Directory, Link, Node
@@ -59,16 +59,26 @@ class Outside(Link):
 
 
 class Looks:
-    """Finds inodes. `extra` are names in the root that are not the tree's, and not listed."""
+    """Finds inodes. `extra` are names in the root that are not the tree's, and not listed; they go before its own.
+
+    `find_root` tells what the root is now, if that may change.
+    """
 
     def __init__(
-        self, root: Node, listings: ListingCache, *, read_only: bool = False, extra: Mapping[str, Node] | None = None
+        self,
+        root: Node,
+        listings: ListingCache,
+        *,
+        read_only: bool = False,
+        extra: Mapping[str, Node] | None = None,
+        find_root: Callable[[], Awaitable[Node]] | None = None,
     ) -> None:
         self.inodes = InodeTable(root)
         self.attributes = Attributes()
         self.read_only = read_only
         self._listings = listings
         self._extra = extra or {}
+        self._find_root = find_root
         self._asked: cachetools.TTLCache[str, bool] = cachetools.TTLCache(10_000, _LISTED_NEXT)
         self._own: dict[int, dict[str, Inode]] = {}  # by folder
         self._grounds: dict[int, Ground] = {}
@@ -108,7 +118,7 @@ class Looks:
         """What is at a name. NotFound; WrongKind; NotAllowed."""
         if own := self.own(parent, name):
             return own
-        if parent is self.inodes.root and name in self._extra:
+        if self.covered(parent, name):
             return self.inodes.see(parent, name, self._extra[name].entry, self._extra[name], time.monotonic())
         if name.startswith(TEMPORARY):
             raise NotFound(f"no {name!r} in {parent.path}")
@@ -117,7 +127,7 @@ class Looks:
             raise WrongKind(f"{parent.path} is no folder", directory_expected=True)
         try:
             if isinstance(folder, StorageDirectory) and not (isinstance(folder, SystemRoot) and name == HOME):
-                entry, told, wall = await self._entry(folder, name)
+                entry, told, wall = await self._entry(parent, folder, name)
                 # no await from here: a file of ours may have appeared meanwhile
                 return self.own(parent, name) or self.inodes.see(parent, name, entry, None, told, wall)
             node = await folder.lookup(name)
@@ -129,7 +139,11 @@ class Looks:
                 self.inodes.detach(known)
             raise
 
-    async def _entry(self, folder: StorageDirectory, name: str) -> tuple[Entry, float, float]:
+    def covered(self, parent: Inode, name: str) -> bool:
+        """Whether a name is the mount's own, whatever the platform has there."""
+        return parent is self.inodes.root and name in self._extra
+
+    async def _entry(self, parent: Inode, folder: StorageDirectory, name: str) -> tuple[Entry, float, float]:
         """The entry of a name, and when it was told."""
         told, wall = time.monotonic(), time.time()
         kept = self._listings.kept(folder.path, fresh=folder.fresh)
@@ -141,7 +155,7 @@ class Looks:
                 return await folder.storage.stat(_inside(folder, name)), told, wall
             kept = kept or await folder.listing()
         except NotAllowed:
-            return await self._on_the_way(folder, name), told, wall
+            return await self._on_the_way(parent, folder, name), told, wall
         if (entry := kept.items.get(name)) is None:
             raise folder.missing(name)
         return entry, kept.asked, kept.asked_wall
@@ -155,28 +169,49 @@ class Looks:
             raise folder.missing(name)
         return entry, listing.asked, listing.asked_wall
 
-    async def _on_the_way(self, folder: StorageDirectory, name: str) -> Entry:
+    async def _on_the_way(self, parent: Inode, folder: StorageDirectory, name: str) -> Entry:
         """A folder that may not be listed can be gone through all the same if the user's home is below it."""
-        inode = self.inodes.root
-        for part in folder.path.split("/")[1:3]:
-            inode = await self.child(inode, part)
+        system = parent.anchor
         place = f"{folder.path.rstrip('/')}/{name}"
-        if isinstance(inode.node, SystemRoot) and (await inode.node.home()).target.startswith(place + "/"):
+        if isinstance(system, SystemRoot) and (await system.home()).target.startswith(place + "/"):
             return Entry(name, "dir", 0, None, EXECUTE)
         return await folder.storage.stat(_inside(folder, name))
 
     async def fresh(self, inode: Inode) -> Inode:
         """The inode, told of not too long ago. NotFound if there is none any more."""
         parent = inode.parent
-        if parent is None or inode.gone or self.own(parent, inode.name) is inode or inode.age() <= self.trust(inode):
+        if parent is None:
+            return await self._fresh_root(inode)
+        if inode.gone or self.own(parent, inode.name) is inode or inode.age() <= self.trust(inode):
             return inode
         if inode.entry.is_dir and inode.fixed is None and self._listings.kept(inode.path) is not None:
             return inode  # its own listing shows that it is there
         return await self.child(parent, inode.name)
 
+    async def _fresh_root(self, root: Inode) -> Inode:
+        if self._find_root is None or root.age() <= self.trust(root):
+            return root
+        node = root.node
+        settled = isinstance(node, StorageDirectory) and not isinstance(node.storage, JobStorage)
+        if settled and self._listings.kept(root.path) is not None:
+            return root
+        told, wall = time.monotonic(), time.time()
+        try:
+            node = await self._find_root()
+        except (NotFound, WrongKind, NotAllowed):
+            raise
+        except AgaveError:
+            if root.told == float("-inf"):
+                raise
+            return root  # what is asked for below it tells of the trouble itself, or is here
+        root.tell(node.entry, node, told, wall)
+        return root
+
     def trust(self, inode: Inode) -> float:
         """For how many seconds what we were told of an inode is believed."""
-        return _FIXED_FRESH if inode.fixed is not None else self._ground(inode).trust
+        if inode.fixed is not None and inode.parent is not None:
+            return _FIXED_FRESH
+        return self._ground(inode).trust
 
     def _ground(self, inode: Inode) -> Ground:
         # a wide folder asks for each of its entries, and what holds of one holds of all
@@ -186,6 +221,8 @@ class Looks:
         node = inode.fixed
         ground = self._grounds.get(inode.number)
         if ground is None or ground.node is not node:
+            if len(self._grounds) >= _GROUNDS:
+                self._grounds.clear()
             settled = isinstance(node, StorageNode) and not isinstance(node.storage, JobStorage)
             ground = self._grounds[inode.number] = Ground(
                 node,
@@ -221,8 +258,6 @@ class Looks:
                 entry = msgspec.structs.replace(entry, size=len(os.fsencode(self.readlink(inode))))
             elif entry.kind != "dir" and (ground.growing or entry.size is None):
                 valid = 0.0
-            if len(self._grounds) >= _GROUNDS:
-                self._grounds.clear()
         noted = None
         if self.attributes and not inode.gone:
             version = UNSETTLED if mine else None if entry.is_dir else entry.version

@@ -27,6 +27,7 @@ from agavefs.looks import Looks
 from agavefs.names import Names
 from agavefs.places import Card, Places
 from agavefs.shelf import Shelf
+from agavefs.source import Source
 from agavefs.spool import Spools
 from agavefs.writeback import Writeback
 from agavesh.client.accounts import Account
@@ -51,6 +52,7 @@ class Options:
 
     mountpoint: Path
     places: Places
+    source: str = ""  # a folder of the tree, by its path or URI; all of it otherwise
     read_only: bool = False
     room: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -79,6 +81,8 @@ async def serve(
 async def _serve(
     options: Options, workspace: Workspace, journal: Journal, nursery: trio.Nursery, ready: Callable[[], None]
 ) -> int:
+    source = Source(workspace, options.source)
+    root = await source.first(options.deadlines.metadata)
     patience = options.deadlines.progress
     shelf = Shelf(options.places.kept, journal.account)
     room = options.room if options.room is not None else options.places.room()
@@ -95,22 +99,27 @@ async def _serve(
         account=journal.account,
         since=time.time(),
         read_only=options.read_only,
+        source="" if source.whole else options.source,
     )
 
     def status() -> str:
         return _status(card, spools, shelf, writeback, looks)
 
     extra = control.make_control({"status": status, "errors": errors.text}, lambda: writeback.stranded)
-    looks = Looks(workspace.root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra})
+    looks = Looks(
+        root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra},
+        find_root=None if source.whole else source.now,
+    )  # fmt: skip
     files = Files(looks, workspace.listings, spools, fetcher, writeback)
     names = Names(looks, workspace.listings, files, writeback)
     kernel = Kernel(looks, names, files, options.deadlines)
     options.places.sweep(journal)
-    with _mounted(kernel, options, workspace.agave.url), options.places.registered(card):
+    with _mounted(kernel, options, card.source or workspace.agave.url), options.places.registered(card):
         nursery.start_soon(_end_on_signal, options.mountpoint, writeback)
         if not options.read_only:
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
-        nursery.start_soon(_warm, looks)
+        if source.whole:
+            nursery.start_soon(_warm, looks)
         nursery.start_soon(spools.run)
         nursery.start_soon(stay_up, workspace.agave.account)
         _log.info("%s is mounted on %s", account_of(card), options.mountpoint)
@@ -130,8 +139,8 @@ def account_of(card: Card) -> str:
 
 
 @contextlib.contextmanager
-def _mounted(kernel: Kernel, options: Options, url: str) -> Iterator[None]:
-    fsname = url.encode("ascii", "replace").decode().replace(",", "_")
+def _mounted(kernel: Kernel, options: Options, name: str) -> Iterator[None]:
+    fsname = name.encode("ascii", "replace").decode().replace(",", "_")
     fuse = {f"fsname={fsname}", "subtype=agavefs", *options.fuse}
     if options.read_only:
         fuse.add("ro")
@@ -185,6 +194,7 @@ def _status(card: Card, spools: Spools, shelf: Shelf, writeback: Writeback, look
     """`.agavefs/status`."""
     lines = [
         f"account     {account_of(card)}",
+        f"source      {card.source or '/'}",
         f"since       {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(card.since))}",
         f"access      {'read-only' if card.read_only else 'read and write'}",
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",

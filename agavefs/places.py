@@ -45,6 +45,7 @@ class Card(msgspec.Struct, frozen=True):
     account: str
     since: float
     read_only: bool = False
+    source: str = ""  # what was asked for, unless it was the whole tree
 
 
 @dataclass(frozen=True)

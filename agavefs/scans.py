@@ -66,7 +66,7 @@ class Scan:
             inode = self._own[place]
             return None if inode.gone or inode.parent is not self._parent else self._looks.look(inode)
         name = self._names[place - mine]
-        if name in self._own_names:
+        if name in self._own_names or self._looks.covered(self._parent, name):
             return None
         if (own := self._looks.own(self._parent, name)) is not None:
             return self._looks.look(own)

@@ -31,6 +31,7 @@ class Mount:
         self.path = trio.Path(folder / "mnt")
         self.home = self.path / "systems/data.demo/alice"
         self.arguments = list(arguments)
+        self.source = ""  # what is mounted, if not the whole tree
         self.prefix: tuple[str, ...] = ()  # before each program, if others run them than who runs the tests
         self.trouble_expected = False  # a test that makes the mount say an ERROR says so
         (folder / "mnt").mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ class Mount:
         return done.stdout
 
     async def start(self) -> None:
-        done = await self.agavefs("mount", self.path, *self.arguments)
+        done = await self.agavefs("mount", *([self.source] if self.source else []), self.path, *self.arguments)
         assert done.returncode == 0, done.stderr
 
     async def umount(self) -> subprocess.CompletedProcess[str]:
@@ -126,9 +127,13 @@ class Mount:
 
 
 @contextlib.asynccontextmanager
-async def mounted(tenant: Tenant, folder: Path, *arguments: str, **environ: str) -> AsyncIterator[Mount]:
-    """A mount that is there in the block, and gone after it, whatever happens."""
+async def mounted(
+    tenant: Tenant, folder: Path, *arguments: str, source: str = "", **environ: str
+) -> AsyncIterator[Mount]:
+    """A mount that is there in the block, and gone after it, whatever happens. Of a `source`, that is its home."""
     mount = Mount(tenant, folder, arguments, **environ)
+    if source:
+        mount.source, mount.home = source, mount.path
     await mount.start()
     try:
         yield mount
