@@ -55,6 +55,10 @@ class Contender:
         """Where the folder is in the mount."""
         return mountpoint
 
+    def processes(self, pid: int) -> list[int]:
+        """All that work for the mount that is process `pid`."""
+        return [pid]
+
 
 class Agavefs(Contender):
     name = "agavefs"
@@ -181,6 +185,14 @@ class Sshfs(Contender):
         there = f"{os.environ.get('USER') or 'root'}@127.0.0.1:{self.root}"
         return [str(_program("sshfs")), "-f", there, str(mountpoint), "-o", ",".join(options)]
 
+    def processes(self, pid: int) -> list[int]:
+        key, found = f"IdentityFile={self.key}".encode(), [pid]  # its ssh are nobody's children
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if int(folder.name) != pid and key in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+        return found
+
 
 PEERS: tuple[type[Contender], ...] = (Rclone, RcloneStreaming, Sshfs)
 
@@ -233,9 +245,7 @@ class Mounted:
 
     @property
     def pids(self) -> list[int]:
-        """It and its children."""
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [self.process.pid, *(int(pid) for path in children for pid in path.read_text().split())]
+        return self.contender.processes(self.process.pid)
 
     @property
     def cpu(self) -> float:
