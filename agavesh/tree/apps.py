@@ -26,7 +26,7 @@ class Apps(Directory):
 
     async def records(self) -> dict[str, Application]:
         """The apps by id, as full records."""
-        return (await self.listings.get(self.path, self._fetch, fresh=_FRESH)).items
+        return (await self.listings.get(self.path, self._fetch, fresh=self.listings.life(_FRESH))).items
 
     async def _fetch(self) -> dict[str, Application]:
         found: dict[str, Application] = {}

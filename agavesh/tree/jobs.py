@@ -41,7 +41,7 @@ class Jobs(Directory):
 
     async def records(self, *, fresh: float = _LIST_FRESH) -> dict[str, Job]:
         """The newest jobs by id, newest first, as full records."""
-        return (await self.listings.get(self.path, self._fetch, fresh=fresh)).items
+        return (await self.listings.get(self.path, self._fetch, fresh=self.listings.life(fresh))).items
 
     async def _fetch(self) -> dict[str, Job]:
         found: dict[str, Job] = {}
@@ -98,7 +98,8 @@ class Jobs(Directory):
             except BadRequest:  # wire: some builds say 400 for an unknown job
                 raise self.missing(name) from None
 
-        return (await self.listings.get(f"{self.path}/{name}", fetch, fresh=_LIST_FRESH)).items[name]
+        fresh = self.listings.life(_LIST_FRESH)
+        return (await self.listings.get(f"{self.path}/{name}", fetch, fresh=fresh)).items[name]
 
     def child(self, job: Job) -> JobDirectory:
         entry = Entry(job.id, "dir", 0, _changed(job), _FOLDER)
@@ -128,7 +129,7 @@ class JobDirectory(Directory):
     def _child(self, name: str) -> Node:
         path, changed = f"{self.path}/{name}", _changed(self.job)
         if name == "outputs":
-            fresh = _ENDED_FRESH if self.ended else _JOB_FRESH
+            fresh = self.jobs.listings.life(_ENDED_FRESH if self.ended else _JOB_FRESH)
             return StorageDirectory(
                 path, Entry(name, "dir", 0, changed, _FOLDER), JobStorage(self.jobs.agave, self.job.id),
                 self.jobs.listings, "/", fresh, not self.ended,

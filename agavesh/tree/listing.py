@@ -1,9 +1,10 @@
 """ListingCache: the contents of folders, kept with their age.
 
 One fetch serves all who wait, and runs in the cache's own nursery: who gives up waiting fails nobody else. A large
-folder can be read along while it comes. A listing is never dropped for its age alone (`peek` shows a stale one while a
-fresh one is on its way), only to make room. Own changes are written into the listings that are kept, so that they show
-at once.
+folder can be read along while it comes. A listing that is used in the second half of its life is asked for again behind
+its readers, once. A listing is never dropped for its age alone (`peek` shows a stale one while a fresh one is on its
+way; offline, a stale one is all there is), only to make room. Own changes are written into the listings that are kept,
+so that they show at once.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import cachetools
 import trio
 
 from agavesh.api.record import BadField
-from agavesh.client.errors import AgaveError, BadAnswer, Unreachable
+from agavesh.client.errors import AgaveError, BadAnswer, NotAllowed, NotFound, Unreachable, WrongKind
 
 T = TypeVar("T")
 Feed = Callable[["Listing[T]"], Awaitable[None]]
 
-FRESH = 30.0  # seconds that a listing is believed without asking
+FRESH = 30.0  # seconds that a listing is believed without asking, if nothing else is said
+BEHIND = 5.0  # seconds: what lives no longer than this is not asked for ahead of its end
 ROOM = 256 * 2**20  # bytes of listings that are kept
+PATIENCE = 2.0  # seconds that who has something old, and may use it, waits for something new
+_TRIED = 5.0  # seconds after which that is tried again
 _JOINED = 1.0  # seconds: who asks for what is there now is content with a fetch that began so lately
 _WEIGHT = 240  # bytes that one entry takes: measured, with its name and its place in the dict
 
@@ -34,14 +38,17 @@ class Listing(Generic[T]):
     """What a folder holds: `items` by name, in the platform's order. It may be on its way still: they come by pages.
 
     `asked` (monotonic seconds) and `asked_wall` (epoch seconds) are from before the first request, so that a change
-    during it counts as later; `took` is in seconds, until all had come.
+    during it counts as later; `took` is in seconds, until all had come. `again` is how to ask for it again, and `tried`
+    when that was done last (monotonic seconds).
     """
 
-    __slots__ = ("_flight", "asked", "asked_wall", "items", "took")
+    __slots__ = ("_flight", "again", "asked", "asked_wall", "items", "took", "tried")
 
     def __init__(self, items: dict[str, T], asked: float, asked_wall: float, flight: _Flight | None = None) -> None:
         self.items, self.asked, self.asked_wall, self._flight = items, asked, asked_wall, flight
         self.took = 0.0
+        self.again: Feed[T] | None = None
+        self.tried = -math.inf
 
     def age(self) -> float:
         """Seconds since it was asked for."""
@@ -118,16 +125,28 @@ class _Flight:
 
 
 class ListingCache:
-    """Listings by key, which is the folder's tree path. Used from trio's thread; `peek` from any."""
+    """Listings by key, which is the folder's tree path. Used from trio's thread; `peek` from any.
 
-    def __init__(self, nursery: trio.Nursery, *, room: int = ROOM) -> None:
+    `fresh` is for how long (seconds) a listing is believed where nothing else is said. With `offline_ok`, an old one is
+    given where the platform does not answer, and `offline_since` (epoch seconds) says since when. `on_change` is told
+    of each folder in which we have changed something.
+    """
+
+    def __init__(
+        self, nursery: trio.Nursery, *, room: int = ROOM, fresh: float = FRESH, offline_ok: bool = False
+    ) -> None:
         self._nursery = nursery
+        self.fresh, self.offline_ok = fresh, offline_ok
+        self.offline_since: float | None = None
+        self.on_change: Callable[[str], object] = lambda key: None
         self._kept: cachetools.LRUCache[str, Listing[Any]] = cachetools.LRUCache(
             room, getsizeof=lambda listing: 256 + _WEIGHT * len(listing.items)
         )
         self._flights: dict[str, _Flight] = {}
 
-    async def get(self, key: str, fetch: Callable[[], Awaitable[dict[str, T]]], *, fresh: float = FRESH) -> Listing[T]:
+    async def get(
+        self, key: str, fetch: Callable[[], Awaitable[dict[str, T]]], *, fresh: float | None = None
+    ) -> Listing[T]:
         """The listing of `key`, at most `fresh` seconds old, whole. The errors of `fetch` pass through."""
 
         async def feed(listing: Listing[T]) -> None:
@@ -135,27 +154,69 @@ class ListingCache:
 
         return await self.whole(key, feed, fresh=fresh)
 
-    async def whole(self, key: str, feed: Feed[T], *, fresh: float = FRESH) -> Listing[T]:
+    async def whole(self, key: str, feed: Feed[T], *, fresh: float | None = None) -> Listing[T]:
         """As `get`, for what comes by pages: `feed` lets the listing grow to its last; its errors pass through."""
         if (kept := self.kept(key, fresh=fresh)) is not None:
             return kept
-        flight = self._fetched(key, feed, fresh)
-        flight.wanted_whole = True  # who gives up waiting fails nobody else, and asks again in a moment
-        await flight.listing.reach()
-        return flight.listing
 
-    async def stream(self, key: str, feed: Feed[T], *, fresh: float = FRESH) -> Listing[T]:
+        async def come() -> Listing[T]:
+            flight = self._fetched(key, feed, fresh)
+            flight.wanted_whole = True  # who gives up waiting fails nobody else, and asks again in a moment
+            await flight.listing.reach()
+            return flight.listing
+
+        return await self._or_old(key, fresh, come)
+
+    async def stream(self, key: str, feed: Feed[T], *, fresh: float | None = None) -> Listing[T]:
         """As `whole`, but as soon as anything has come. Who reads it says when it has `left`."""
         if (kept := self.kept(key, fresh=fresh)) is not None:
             return kept
-        flight = self._fetched(key, feed, fresh)
-        flight.readers += 1
-        try:
-            await flight.listing.reach(1)
-        except BaseException:
-            self.left(flight.listing)
-            raise
-        return flight.listing
+
+        async def begin() -> Listing[T]:
+            flight = self._fetched(key, feed, fresh)
+            flight.readers += 1
+            try:
+                await flight.listing.reach(1)
+            except BaseException:
+                self.left(flight.listing)
+                raise
+            return flight.listing
+
+        return await self._or_old(key, fresh, begin)
+
+    async def _or_old(self, key: str, fresh: float | None, ask: Callable[[], Awaitable[Listing[T]]]) -> Listing[T]:
+        """What is asked for; where that does not come, and it may be old, what we have."""
+        old = self.old(key) if fresh is None or fresh > 0 else None
+        if old is None:
+            return await ask()
+        now = time.monotonic()
+        if self.offline_since is not None and now - old.tried < _TRIED:
+            return old
+        old.tried = now
+        with trio.move_on_after(PATIENCE):
+            try:
+                return await ask()
+            except Unreachable:
+                pass
+        self.unanswered()
+        return old
+
+    def life(self, usual: float) -> float:
+        """For how long (seconds) something is believed that lives so long where the others live for FRESH."""
+        return min(usual, self.fresh * max(1.0, usual / FRESH))
+
+    def old(self, key: str) -> Listing[Any] | None:
+        """The listing of `key` however old, if that is better than nothing."""
+        return self._kept.get(key) if self.offline_ok else None
+
+    def unanswered(self) -> None:
+        """Something old was shown, since the platform does not answer."""
+        if self.offline_since is None:
+            self.offline_since = time.time()
+
+    def answered(self) -> None:
+        """The platform does answer."""
+        self.offline_since = None
 
     def left(self, listing: Listing[Any]) -> None:
         """Who read along does so no more. What nobody wants is not fetched to its end."""
@@ -167,16 +228,18 @@ class ListingCache:
                 del self._flights[key]
             flight.scope.cancel()
 
-    def _fetched(self, key: str, feed: Feed[Any], fresh: float) -> _Flight:
+    def _fetched(self, key: str, feed: Feed[Any], fresh: float | None) -> _Flight:
         flight = self._flights.get(key)
         # who asks for what is there now is not served with what was told of it long ago
-        if flight is None or (fresh <= 0 and flight.listing.age() > _JOINED):
+        if flight is None or ((self.fresh if fresh is None else fresh) <= 0 and flight.listing.age() > _JOINED):
             flight = self._flights[key] = _Flight()
+            flight.listing.again = feed
             flight.landed = functools.partial(self._landed, key, flight)
             self._nursery.start_soon(self._fly, key, flight, feed)  # ours, not the caller's: see above
         return flight
 
     def _landed(self, key: str, flight: _Flight) -> None:
+        self.answered()
         if self._flights.get(key) is flight:
             del self._flights[key]
             self._keep(key, flight.listing)
@@ -188,7 +251,8 @@ class ListingCache:
                 await feed(flight.listing)
         except AgaveError as error:
             ours = error
-            if self._flights.get(key) is flight:
+            # what the platform said of the folder, not of itself
+            if isinstance(error, NotFound | NotAllowed | WrongKind) and self._flights.get(key) is flight:
                 self._kept.pop(key, None)
         except BadField as misfit:
             ours = BadAnswer(str(misfit))
@@ -206,13 +270,19 @@ class ListingCache:
         except ValueError:
             pass  # larger than all the room there is: served, not kept
 
-    def kept(self, key: str, *, fresh: float = FRESH) -> Listing[Any] | None:
-        """The listing of `key` if it is here and fresh enough; asks nobody.
-
-        One that took longer than that is good for as long as it took: it would be too old before it is there.
-        """
-        kept = self._kept.get(key)
-        return kept if kept is not None and kept.age() <= (fresh if fresh <= 0 else max(fresh, 2 * kept.took)) else None
+    def kept(self, key: str, *, fresh: float | None = None) -> Listing[Any] | None:
+        """The listing of `key` if it is here and fresh enough. Nobody waits: what is to be asked for is so behind."""
+        if (kept := self._kept.get(key)) is None:
+            return None
+        life, age = self.fresh if fresh is None else fresh, kept.age()
+        if life > 0:
+            life = max(life, 2 * kept.took)
+        if age > life:
+            return None
+        if age > life / 2 and life > BEHIND and kept.again is not None and kept.tried == -math.inf:
+            kept.tried = time.monotonic()  # once: what does not come behind is asked for at the end of its life
+            self._fetched(key, kept.again, fresh).wanted_whole = True
+        return kept
 
     def under_way(self, key: str) -> Listing[Any] | None:
         """The listing of `key` that is on its way, with what has come of it."""
@@ -234,6 +304,11 @@ class ListingCache:
         self.forget(key, below=True)
         self._keep(key, Listing({}, time.monotonic(), time.time()))
 
+    def changed(self, key: str) -> None:
+        """Note our own change, of which no more is known: something in `key`, or below."""
+        self.forget(key, below=True)
+        self.on_change(key)
+
     def put(self, key: str, name: str, item: Any) -> None:
         """Note our own change: `name` is now in `key`."""
         self._change(key, name, item)
@@ -249,6 +324,7 @@ class ListingCache:
             flight.listing.change(name, item)
         if (listing := self._kept.get(key)) is not None:
             listing.change(name, item)
+        self.on_change(key)
 
     def forget(self, key: str, *, below: bool = False) -> None:
         """Ask again at the next look; with `below`, for everything under it too."""
@@ -264,12 +340,18 @@ class ListingCache:
     def forget_all(self) -> None:
         self.forget("/", below=True)
 
+    def ages(self) -> list[float]:
+        """How old (seconds) what is kept is, each."""
+        return [listing.age() for listing in self._kept.values()]
+
 
 @asynccontextmanager
-async def open_listings(*, room: int = ROOM) -> AsyncIterator[ListingCache]:
+async def open_listings(
+    *, room: int = ROOM, fresh: float = FRESH, offline_ok: bool = False
+) -> AsyncIterator[ListingCache]:
     """A ListingCache with its nursery; fetches under way are given up at the end."""
     async with trio.open_nursery() as nursery:
         try:
-            yield ListingCache(nursery, room=room)
+            yield ListingCache(nursery, room=room, fresh=fresh, offline_ok=offline_ok)
         finally:
             nursery.cancel_scope.cancel()

@@ -8,20 +8,25 @@ from dataclasses import dataclass, replace
 from agavesh.client.errors import AgaveError, AlreadyThere, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import TEMPORARY, Entry, JobStorage, Storage
-from agavesh.tree.listing import FRESH, Listing, ListingCache
+from agavesh.tree.listing import Listing, ListingCache
 from agavesh.tree.node import Directory, File, Node
 
 
 @dataclass(frozen=True)
 class StorageNode(Node):
-    """What files and folders share. `inner` is the path on the storage; `fresh` says for how long (seconds) a listing
-    is believed; `growing` is true of what a job is still writing."""
+    """What files and folders share. `inner` is the path on the storage; `life` says for how long (seconds) a listing is
+    believed, if not as long as others; `growing` is true of what a job is still writing."""
 
     storage: Storage
     listings: ListingCache
     inner: str
-    fresh: float = FRESH
+    life: float | None = None
     growing: bool = False
+
+    @property
+    def fresh(self) -> float:
+        """For how long (seconds) a listing is believed."""
+        return self.listings.fresh if self.life is None else self.life
 
     @property
     def remote(self) -> RemotePath:
@@ -32,7 +37,7 @@ class StorageNode(Node):
         kind = StorageDirectory if entry.is_dir else StorageFile
         return kind(
             f"{self.path.rstrip('/')}/{entry.name}", entry, self.storage, self.listings,
-            f"{self.inner.rstrip('/')}/{entry.name}", self.fresh, self.growing,
+            f"{self.inner.rstrip('/')}/{entry.name}", self.life, self.growing,
         )  # fmt: skip
 
 

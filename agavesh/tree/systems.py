@@ -26,7 +26,7 @@ class Systems(Directory):
 
     async def records(self) -> dict[str, SystemSummary]:
         """The systems by id."""
-        listing = await self.listings.get(self.path, self._fetch, fresh=_SYSTEMS_FRESH)
+        listing = await self.listings.get(self.path, self._fetch, fresh=self.listings.life(_SYSTEMS_FRESH))
         return listing.items
 
     async def _fetch(self) -> dict[str, SystemSummary]:

@@ -13,7 +13,7 @@ from agavesh.client.errors import BadArgument, NotFound, WrongKind
 from agavesh.client.local import current_account
 from agavesh.client.path import RemotePath, parse_uri
 from agavesh.client.storage import SystemStorage
-from agavesh.tree.listing import ListingCache, open_listings
+from agavesh.tree.listing import FRESH, ListingCache, open_listings
 from agavesh.tree.node import Directory, File, Link, Node
 from agavesh.tree.root import Root, make_root
 
@@ -72,10 +72,17 @@ class Workspace:
 
 @asynccontextmanager
 async def open_workspace(
-    account: Account | None = None, *, notice: Callable[[str], None] | None = None
+    account: Account | None = None,
+    *,
+    notice: Callable[[str], None] | None = None,
+    fresh: float = FRESH,
+    offline_ok: bool = False,
 ) -> AsyncIterator[Workspace]:
-    """The workspace of `account`, or of the one that is configured, or of the embedded tenant, as `notice` is told."""
+    """The workspace of `account`, or of the one that is configured, or of the embedded tenant, as `notice` is told.
+
+    `fresh` and `offline_ok` are the ListingCache's.
+    """
     if account is None:
         account = await current_account(notice=notice)
-    async with Agave(account=account) as agave, open_listings() as listings:
+    async with Agave(account=account) as agave, open_listings(fresh=fresh, offline_ok=offline_ok) as listings:
         yield Workspace(agave, listings, make_root(agave, listings))
