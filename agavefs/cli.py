@@ -1,4 +1,4 @@
-"""The command `agavefs`: mount, umount, status."""
+"""The command `agavefs`: mount, run, umount, status."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,11 @@ Without it `agavesh` reaches the same tree from its prompt."""
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     parser = _parser()
-    asked, more = parser.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    command: list[str] = []
+    if words[:1] == ["run"] and "--" in words:  # what stands behind is not ours to read
+        words, command = words[: words.index("--")], words[words.index("--") + 1 :]
+    asked, more = parser.parse_known_args(words, argparse.Namespace(command=command))
     if more and hasattr(asked, "places") and not any(word.startswith("-") for word in more):
         asked.places, more = [*asked.places, *more], []  # argparse takes what stands behind an option for too much
     if more:
@@ -69,18 +74,23 @@ def _parser() -> argparse.ArgumentParser:
         description="Mount the tree on DIR, or of it SOURCE alone: a path in it, agave://SYSTEM//a/b, or job:ID.",
     )
     mount.add_argument("places", nargs="+", metavar="[SOURCE] DIR")
-    mount.add_argument("--read-only", "-r", action="store_true", help="change nothing on the platform")
+    _how(mount)
     mount.add_argument("--foreground", "-f", action="store_true", help="stay, and log to standard error")
-    mount.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
-    mount.add_argument(
-        "--cache-size",
-        metavar="SIZE",
-        type=size_of,
-        help="room for what is fetched: 500M, 2G (10G or a tenth of the disk)",
-    )
-    mount.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
     mount.add_argument("--tell", type=int, help=argparse.SUPPRESS)  # the pipe to the parent
+    mount.add_argument("--held", type=int, help=argparse.SUPPRESS)  # the pipe that it lives by
     mount.set_defaults(run=_mount)
+
+    run = commands.add_parser(
+        "run",
+        help="mount, run a program, send what it has written, and unmount",
+        usage="agavefs run [OPTION...] SOURCE -- COMMAND [ARGUMENT...]",
+        description="Run COMMAND with SOURCE mounted: a path of the tree (/ for all of it), agave://SYSTEM//a/b, or "
+        "job:ID. The folder is told by AGAVEFS_MOUNT, and by {} in the arguments. The exit status is COMMAND's own, or "
+        "75 if something that was written could not be sent.",
+    )
+    run.add_argument("source", metavar="SOURCE")
+    _how(run)
+    run.set_defaults(run=_run, foreground=False, tell=None)
 
     umount = commands.add_parser("umount", aliases=["unmount"], help="unmount, when all is sent")
     umount.add_argument("dir", metavar="DIR", type=Path)
@@ -89,6 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="what is mounted, and what is not sent yet")
     status.set_defaults(run=_status)
     return parser
+
+
+def _how(parser: argparse.ArgumentParser) -> None:
+    """The options of everything that mounts."""
+    parser.add_argument("--read-only", "-r", action="store_true", help="change nothing on the platform")
+    parser.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
+    parser.add_argument(
+        "--cache-size",
+        metavar="SIZE",
+        type=size_of,
+        help="room for what is fetched: 500M, 2G (10G or a tenth of the disk)",
+    )
+    parser.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -138,8 +161,9 @@ def _mount(asked: argparse.Namespace) -> int:
     arguments += ["--read-only"] if asked.read_only else []
     arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
     arguments += [part for options in asked.options for part in ("-o", options)]
-    name = str(mountpoint).strip("/").replace("/", "-")[-100:] or "root"
-    return supervise.start(arguments, mountpoint, places.log(name), _say)
+    # those that hold a place of their own for a moment share a log
+    name = "run" if asked.held is not None else str(mountpoint).strip("/").replace("/", "-")[-100:] or "root"
+    return supervise.start(arguments, mountpoint, places.log(name), _say, held=asked.held)
 
 
 def _no_way(mountpoint: Path) -> str | None:
@@ -189,7 +213,7 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         fuse, read_only = _options(asked.options, notice)
         options = mount.Options(
             mountpoint, places, source=asked.source, read_only=asked.read_only or read_only, room=asked.cache_size,
-            deadlines=_deadlines(), fuse=fuse,
+            deadlines=_deadlines(), fuse=fuse, held=asked.held,
         )  # fmt: skip
         left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
     except (AgaveError, OSError, RuntimeError, ExceptionGroup) as group:
@@ -242,6 +266,41 @@ def _deadlines() -> Deadlines:
     given = os.environ.get("AGAVEFS_DEADLINES", "")
     pairs = (part.partition("=") for part in given.split(",") if part)
     return Deadlines(**{name: float(value) for name, _, value in pairs})
+
+
+# run -----------------------------------------------------------------------------------------------------------------
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from agavefs.run import NOT_FOUND, NOT_RUN, obey, with_place
+
+    if not asked.command:
+        _say("run what? write: agavefs run SOURCE -- COMMAND")
+        return EX_USAGE
+    place = tempfile.mkdtemp(prefix="agavefs-")
+    asked.held, letting_go = os.pipe()
+    try:
+        asked.places = [asked.source, place]
+        if status := _mount(asked):
+            return status
+        card = next(card for card in Places.of().cards() if card.mountpoint == place)
+        process = os.pidfd_open(card.pid)
+        try:
+            status = obey(with_place(asked.command, place), os.environ | {"AGAVEFS_MOUNT": place})
+        except OSError as error:
+            _say(f"{asked.command[0]} can't be run: {error.strerror}")
+            status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
+        os.close(asked.held)
+        os.close(letting_go)
+        left = _wait(card, process)
+        if not os.path.isdir(place):  # noqa: PTH112  # Path's raises where nobody answers
+            subprocess.run(["fusermount3", "-u", "-z", place], check=False, capture_output=True)
+            _say(f"the mount died under {asked.command[0]}; its log is {Places.of().log('run')}")
+            status = status or EX_SOFTWARE
+        return left or status
+    finally:
+        with contextlib.suppress(OSError):
+            Path(place).rmdir()
 
 
 # umount and status ---------------------------------------------------------------------------------------------------

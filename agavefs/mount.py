@@ -57,6 +57,7 @@ class Options:
     room: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     fuse: frozenset[str] = frozenset()  # options for the kernel
+    held: int | None = None  # the reading end of a pipe: who mounts for a while closes the other, or dies
 
 
 async def serve(
@@ -115,7 +116,7 @@ async def _serve(
     kernel = Kernel(looks, names, files, options.deadlines)
     options.places.sweep(journal)
     with _mounted(kernel, options, card.source or workspace.agave.url), options.places.registered(card):
-        nursery.start_soon(_end_on_signal, options.mountpoint, writeback)
+        nursery.start_soon(_end_when_told, options.mountpoint, writeback, options.held)
         if not options.read_only:
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         if source.whole:
@@ -154,11 +155,19 @@ def _mounted(kernel: Kernel, options: Options, name: str) -> Iterator[None]:
         pyfuse3.close(unmount=True)
 
 
-async def _end_on_signal(mountpoint: Path, writeback: Writeback) -> None:
+async def _end_when_told(mountpoint: Path, writeback: Writeback, held: int | None) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for number in signals:
-            _log.info("asked to end by %s", signal.Signals(number).name)
-            break
+        if held is not None:
+            # a batch system ends all processes of a job alike: what writes is to end first
+            await trio.lowlevel.wait_readable(held)
+            with trio.CancelScope() as now:
+                now.cancel()
+                async for _ in signals:
+                    pass
+        else:
+            async for number in signals:
+                _log.info("asked to end by %s", signal.Signals(number).name)
+                break
         with contextlib.suppress(OSError):
             done = await trio.run_process(
                 ["fusermount3", "-u", str(mountpoint)], check=False, capture_stdout=True, capture_stderr=True

@@ -27,15 +27,20 @@ class Word(msgspec.Struct, omit_defaults=True):
     status: int = EX_SOFTWARE
 
 
-def start(arguments: list[str], mountpoint: Path, log: Path, say: Callable[[str], None]) -> int:
-    """Start a mount; the exit status. `say` is given what the user should read."""
+def start(
+    arguments: list[str], mountpoint: Path, log: Path, say: Callable[[str], None], *, held: int | None = None
+) -> int:
+    """Start a mount; the exit status. `say` is given what the user should read. One that is `held` by a pipe ends when
+    that is closed.
+    """
     reading, writing = os.pipe()
+    holding, fds = ([], (writing,)) if held is None else ([f"--held={held}"], (writing, held))
     try:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "agavefs", *arguments, f"--tell={writing}"],
-                stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, pass_fds=(writing,), start_new_session=True, cwd="/",
+                [sys.executable, "-m", "agavefs", *arguments, f"--tell={writing}", *holding],
+                stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, pass_fds=fds, start_new_session=True, cwd="/",
             )  # fmt: skip
         finally:
             os.close(fd)
