@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agavefs.ahead import Walks
 from agavefs.attributes import UNSETTLED
 from agavefs.fetch import Fetcher
 from agavefs.handles import Handle, SpoolHandle, TailHandle, TextHandle
@@ -46,10 +47,17 @@ class Files:
     """A mount's open files. Inodes and handles go by number; errors are AgaveErrors, or this machine's OSErrors."""
 
     def __init__(
-        self, looks: Looks, listings: ListingCache, spools: Spools, fetcher: Fetcher, writeback: Writeback
+        self,
+        looks: Looks,
+        listings: ListingCache,
+        spools: Spools,
+        fetcher: Fetcher,
+        writeback: Writeback,
+        walks: Walks,
     ) -> None:
         self._looks, self._inodes = looks, looks.inodes
         self._listings, self._spools, self._fetcher, self._writeback = listings, spools, fetcher, writeback
+        self._walks = walks
         self._handles: dict[int, tuple[Inode, Handle]] = {}
         self._numbers = itertools.count(1)
         self._writers: dict[Spool, Inode] = {}  # whose file it is that is written
@@ -59,8 +67,8 @@ class Files:
 
     # opening ---------------------------------------------------------------------------------------------------------
 
-    async def open(self, number: int, flags: int) -> Opened:
-        """Open a file. NotAllowed and ReadOnly come here, not later."""
+    async def open(self, number: int, flags: int, who: int = 0) -> Opened:
+        """Open a file, for the program of that number. NotAllowed and ReadOnly come here, not later."""
         inode = self._inodes[number]
         mode = flags & os.O_ACCMODE
         writable = mode != os.O_RDONLY or bool(flags & os.O_TRUNC)
@@ -70,6 +78,8 @@ class Files:
             self._looks.may_write(inode)
         if mode != os.O_WRONLY and not inode.entry.access & READ:
             raise NotAllowed(f"no permission to read {inode.path}")
+        if who and not writable:
+            self._walks.opens(inode, who)
         inode.uses += 1
         try:
             keep, handle = await self._open(inode, writable, flags)

@@ -185,5 +185,9 @@ def _in(inode: Inode, parent: Inode) -> bool:
 
 
 def _number(parent: Inode, name: str) -> int:
-    """The number of a place: the same in every process, since hashes of numbers are."""
-    return hash((parent.number, int.from_bytes(os.fsencode(name), "big"))) & _MOST
+    return number_in(parent.number, name)
+
+
+def number_in(parent: int, name: str) -> int:
+    """The number of a place, unless it is taken: the same in every process, since hashes of numbers are."""
+    return hash((parent, int.from_bytes(os.fsencode(name), "big"))) & _MOST

@@ -178,7 +178,7 @@ class Kernel(pyfuse3.Operations):
 
     @handler()
     async def opendir(self, inode: int, ctx: RequestContext) -> pyfuse3.FileHandleT:
-        return pyfuse3.FileHandleT(await self.names.opendir(inode))
+        return pyfuse3.FileHandleT(await self.names.opendir(inode, ctx.pid))
 
     @handler()
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
@@ -217,7 +217,7 @@ class Kernel(pyfuse3.Operations):
 
     @handler("progress")
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
-        return _info(await self.files.open(inode, flags))
+        return _info(await self.files.open(inode, flags, ctx.pid))
 
     @handler()
     async def create(

@@ -19,6 +19,7 @@ import pyfuse3
 import trio
 
 from agavefs import control
+from agavefs.ahead import Walks
 from agavefs.fetch import Fetcher
 from agavefs.files import Files
 from agavefs.journal import Journal
@@ -89,6 +90,7 @@ async def _serve(
     room = options.room if options.room is not None else options.places.room()
     spools = Spools(options.places.spools(journal.owner), room=room, shelf=shelf)
     fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
+    walks = Walks(nursery, workspace.listings, spools, fetcher)
     writeback = Writeback(nursery, journal, spools, patience=patience)
     errors = control.Errors()
     logging.getLogger().addHandler(errors)
@@ -104,15 +106,15 @@ async def _serve(
     )
 
     def status() -> str:
-        return _status(card, spools, shelf, writeback, looks)
+        return _status(card, spools, shelf, writeback, looks, walks)
 
     extra = control.make_control({"status": status, "errors": errors.text}, lambda: writeback.stranded)
     looks = Looks(
         root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra},
         find_root=None if source.whole else source.now,
     )  # fmt: skip
-    files = Files(looks, workspace.listings, spools, fetcher, writeback)
-    names = Names(looks, workspace.listings, files, writeback)
+    files = Files(looks, workspace.listings, spools, fetcher, writeback, walks)
+    names = Names(looks, workspace.listings, files, writeback, walks)
     kernel = Kernel(looks, names, files, options.deadlines)
     options.places.sweep(journal)
     with _mounted(kernel, options, card.source or workspace.agave.url), options.places.registered(card):
@@ -199,7 +201,7 @@ async def _warm(looks: Looks) -> None:
         _log.warning("the platform can't be reached yet: %s", error)
 
 
-def _status(card: Card, spools: Spools, shelf: Shelf, writeback: Writeback, looks: Looks) -> str:
+def _status(card: Card, spools: Spools, shelf: Shelf, writeback: Writeback, looks: Looks, walks: Walks) -> str:
     """`.agavefs/status`."""
     lines = [
         f"account     {account_of(card)}",
@@ -209,6 +211,7 @@ def _status(card: Card, spools: Spools, shelf: Shelf, writeback: Writeback, look
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
         f"kept        {shelf.total} bytes of them for later, by all mounts of {shelf.folder.parent}",
         f"ahead       {spools.foreseen} bytes fetched before they were asked for, {spools.wasted} for nothing",
+        f"walks       {walks}",
         f"inodes      {len(looks.inodes)}",
         f"not sent    {len(writeback.owed)}",
         f"to remove   {writeback.leftovers}",

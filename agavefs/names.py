@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
+from agavefs.ahead import Walks
 from agavefs.files import Files, Opened
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
@@ -79,10 +80,12 @@ class Changing:
 class Names:
     """The verbs. Inodes and handles go by number; errors are AgaveErrors, or OSErrors where no other word fits."""
 
-    def __init__(self, looks: Looks, listings: ListingCache, files: Files, writeback: Writeback) -> None:
+    def __init__(self, looks: Looks, listings: ListingCache, files: Files, writeback: Writeback, walks: Walks) -> None:
         self._looks, self._inodes = looks, looks.inodes
         self._listings, self._files, self._writeback = listings, files, writeback
+        self._walks = walks
         self._scans: dict[int, tuple[Inode, Scan | None]] = {}
+        self._readers: dict[int, int] = {}  # which program has a folder open
         self._numbers = itertools.count(1)
         self._changing = Changing()
 
@@ -106,13 +109,14 @@ class Names:
         # what is open is what it was, even if others have put something else in its place
         return self._looks.look(found if found is inode else inode)
 
-    async def opendir(self, number: int) -> int:
+    async def opendir(self, number: int, who: int) -> int:
         inode = self._inodes[number]
         if not inode.entry.is_dir:
             raise WrongKind(f"{inode.path} is no folder", directory_expected=True)
         inode.uses += 1
         handle = next(self._numbers)
         self._scans[handle] = (inode, None)
+        self._readers[handle] = who
         return handle
 
     async def scan(self, handle: int, *, anew: bool) -> Scan:
@@ -123,7 +127,9 @@ class Names:
                 self._scans[handle] = (inode, None)
                 scan.end()
             scan = Scan(self._looks, self._listings, inode)
+            self._walks.reads(inode, self._readers[handle])
             await scan.begin()
+            self._walks.listed(inode, self._readers[handle])
             self._scans[handle] = (inode, scan)
         return scan
 
@@ -137,6 +143,7 @@ class Names:
 
     async def releasedir(self, handle: int) -> None:
         inode, scan = self._scans.pop(handle)
+        del self._readers[handle]
         if scan is not None:
             scan.end()
         self._files.unused(inode)
