@@ -24,12 +24,11 @@ from agavefs.spool import YOUNG, Spool, Spools
 from agavefs.writeback import Writeback
 from agavesh.client.errors import BadArgument, Changed, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import READ, TEMPORARY, Entry, JobStorage, Version
+from agavesh.client.storage import READ, TEMPORARY, Entry, Version
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import File
 from agavesh.tree.storage import StorageFile
 
-_TRUST = 2.0  # seconds that a page of a listing is believed when a file of it is opened: others may have changed it
 _UNKNOWN = -1.0  # when a file was modified whose platform does not say: no version, but there it is
 _PAGE = 250  # entries, as most tenants have it
 
@@ -100,6 +99,7 @@ class Files:
             return False, TailHandle(node.storage, node.inner, inode.entry.size or 0)
         keep, spool = self._spool(inode, node)
         handle = SpoolHandle(spool, self._fetcher, self._writeback, writable=writable, append=bool(flags & os.O_APPEND))
+        handle.seen = keep  # by way of the kernel's cache
         self._spools.take(spool)
         try:
             if flags & os.O_TRUNC and (spool.size or spool.writing):
@@ -123,30 +123,44 @@ class Files:
         if inode.fixed is not None:
             await self._looks.fresh(inode)
             return
-        node, known = inode.node, inode.entry
+        node = inode.node
         if not isinstance(node, StorageFile):
             return
-        kept = self._listings.kept(inode.parent.path, fresh=node.fresh)
-        pages = 1 if kept is None else 1 + len(kept.items) // _PAGE
-        young = known.modified is not None and inode.told_wall - known.modified < YOUNG
-        trust = node.fresh if isinstance(node.storage, JobStorage) else min(node.fresh, _TRUST * pages)
-        if inode.age() <= trust and not young:
+        folder = inode.parent.path
+        if (kept := self._listings.kept(folder, fresh=node.fresh)) is not None and kept.asked > inode.told:
+            # told later than the kernel has asked
+            if (entry := kept.items.get(inode.name)) is None or entry.is_dir:
+                raise NotFound(f"no file {inode.path} any more")
+            self._told(inode, entry, kept.asked, kept.asked_wall)
+        young = inode.entry.modified is not None and inode.told_wall - inode.entry.modified < YOUNG
+        if inode.age() <= node.fresh and not young and not node.growing:
             return
-        told, wall = time.monotonic(), time.time()
+        listed = self._listings.peek(folder)
+        # for the price of one file the whole folder is known anew
+        whole = listed is not None and len(listed) <= _PAGE and node.fresh > 0 and not young and not node.growing
+
+        async def ask() -> tuple[Entry, float, float]:
+            assert inode.parent is not None
+            if whole:
+                return await self._looks.entry(inode.parent, inode.name, fresh=node.fresh)
+            told, wall = time.monotonic(), time.time()
+            return (await node.again()).entry, told, wall
+
         try:
-            if kept is not None and pages == 1 and not young:
-                # for the price of one file the whole folder is known anew
-                entry, told, wall = await self._looks.entry(inode.parent, inode.name, fresh=_TRUST)
-            else:
-                entry = (await node.again()).entry
+            found = await self._listings.answer(ask, old=self._listings.offline_ok)
         except (NotFound, WrongKind):
-            self._listings.forget(inode.parent.path)
+            self._listings.forget(folder)
             raise
-        if inode.spool is not None and inode.spool.dirty:
-            return  # somebody writes it by now
+        if found is None or (inode.spool is not None and inode.spool.dirty):
+            return  # nobody answers; or somebody writes it by now
+        if not whole:
+            self._listings.put(folder, inode.name, found[0])
+        self._told(inode, *found)
+
+    def _told(self, inode: Inode, entry: Entry, told: float, wall: float) -> None:
+        before = inode.entry.version
         inode.tell(entry, None, told, wall)
-        self._listings.put(inode.parent.path, inode.name, entry)
-        if entry.version != known.version:
+        if entry.version != before:
             self.on_changed(inode)
 
     def _spool(self, inode: Inode, node: StorageFile) -> tuple[bool, Spool]:
@@ -156,7 +170,7 @@ class Files:
             return True, spool
         keep = version is not None and inode.shown == version
         found = self._spools.fetched(node.remote, node.storage, version)
-        if found is None or found.young:
+        if found is None or (found.young and self._listings.offline_since is None):
             fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
             fresh.young = version is not None and time.time() - version[1] < YOUNG
             fresh.base = version or (fresh.size, _UNKNOWN)
@@ -194,14 +208,39 @@ class Files:
 
     async def read(self, handle: int, start: int, size: int) -> bytes:
         inode, it = self._handles[handle]
+        spool = it.spool if isinstance(it, SpoolHandle) else None
         try:
             return await it.read(start, size)
         except Changed:
-            # this handle can't go on; whoever opens the file next is to find what is there now
+            # this version is over; whoever opens the file next is to find what is there now
             inode.told = float("-inf")
             if inode.parent is not None:
                 self._listings.forget(inode.parent.path)
-            raise
+            if not isinstance(it, SpoolHandle) or spool is None or not await self._anew(inode, it, spool):
+                raise
+        return await it.read(start, size)
+
+    async def _anew(self, inode: Inode, handle: SpoolHandle, spool: Spool) -> bool:
+        """Have a handle read what is there now, if nobody has read any of what was; whether that could be done."""
+        if handle.spool is not spool:
+            return True
+        others = any(other is inode and it is not handle for other, it in self._handles.values())
+        if handle.seen or handle.writable or others or inode.gone:
+            return False
+        await self._check(inode)
+        node = inode.node
+        if handle.spool is not spool:
+            return True
+        if handle.seen or not isinstance(node, StorageFile):
+            return False
+        _, fresh = self._spool(inode, node)
+        if fresh is spool:
+            return False
+        self._spools.take(fresh)
+        handle.turn_to(fresh)
+        self._spools.drop(spool)
+        self.on_changed(inode)
+        return True
 
     async def write(self, handle: int, start: int, data: bytes) -> None:
         inode, it = self._handles[handle]

@@ -95,13 +95,25 @@ class SpoolHandle:
         self.spool, self._fetcher, self._writeback = spool, fetcher, writeback
         self.writable, self._append = writable, append
         self._ahead = Ahead()
+        self.seen = False  # whether a program may have read some of it
         self.wrote = False  # since it was flushed last
         self._flushed = False
 
     async def read(self, start: int, size: int) -> bytes:
-        if self._ahead not in self.spool.readers:
-            self.spool.readers.append(self._ahead)
-        return await self._fetcher.read(self.spool, start, start + size, ahead=self._ahead)
+        while True:
+            spool = self.spool
+            if self._ahead not in spool.readers:
+                spool.readers.append(self._ahead)
+            data = await self._fetcher.read(spool, start, start + size, ahead=self._ahead)
+            if spool is self.spool:  # else another version has taken its place meanwhile
+                self.seen = True
+                return data
+
+    def turn_to(self, spool: Spool) -> None:
+        """Read another version, as long as nothing of the one before was `seen`."""
+        if self._ahead in self.spool.readers:
+            self.spool.readers.remove(self._ahead)
+        self.spool = spool
 
     async def write(self, start: int, data: bytes) -> None:
         spool = self.spool

@@ -7,8 +7,10 @@ changes nothing on the platform, and knows no FUSE.
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +33,15 @@ _FIXED_FRESH = 2.0  # seconds: the tree's own listings know for how long jobs, s
 _NEGATIVE = 1.0  # seconds that a name which one request did not find is not asked for again
 _GROUNDS = 1000  # fixed nodes that are remembered: systems, and the outputs of jobs
 _LISTED_NEXT = 30.0  # seconds in which a second look into a folder is the one that lists it
+_LISTS = 1.0  # seconds that a listing must be good for, if it is to be fetched for one name
+_ON_THE_WAY = 1.0  # seconds that a folder is believed at least when something in it is asked for
+
+# Names that file managers, shells and version control look for in every folder, and hardly ever find: that one is not
+# there is remembered for as long as a listing would be.
+_PROBED = re.compile(
+    r"\.(git|hg|svn|bzr|jj|hidden|directory|DS_Store|xdg-volume-info|_.*|Trash(-.*)?)"
+    r"|autorun\.inf|desktop\.ini|Thumbs\.db|_darcs|CVS"
+)
 
 
 class Look(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +90,7 @@ class Looks:
         self._listings = listings
         self._extra = extra or {}
         self._find_root = find_root
+        self._fixed_fresh = min(_FIXED_FRESH, listings.fresh)
         self._asked: cachetools.TTLCache[str, bool] = cachetools.TTLCache(10_000, _LISTED_NEXT)
         self._own: dict[int, dict[str, Inode]] = {}  # by folder
         self._grounds: dict[int, Ground] = {}
@@ -122,12 +134,17 @@ class Looks:
             return self.inodes.see(parent, name, self._extra[name].entry, self._extra[name], time.monotonic())
         if name.startswith(TEMPORARY):
             raise NotFound(f"no {name!r} in {parent.path}")
-        folder = (await self.fresh(parent)).node
+        folder = (await self.fresh(parent, at_least=_ON_THE_WAY)).node
         if not isinstance(folder, Directory):
             raise WrongKind(f"{parent.path} is no folder", directory_expected=True)
         try:
             if isinstance(folder, StorageDirectory) and not (isinstance(folder, SystemRoot) and name == HOME):
-                entry, told, wall = await self._entry(parent, folder, name)
+                known = self.inodes.at(parent, name) if self._listings.offline_ok else None
+                ask = functools.partial(self._entry, parent, folder, name)
+                if (found := await self._listings.answer(ask, old=known is not None)) is None:
+                    assert known is not None
+                    return known
+                entry, told, wall = found
                 # no await from here: a file of ours may have appeared meanwhile
                 return self.own(parent, name) or self.inodes.see(parent, name, entry, None, told, wall)
             node = await folder.lookup(name)
@@ -150,15 +167,29 @@ class Looks:
         if kept is None and (coming := self._listings.under_way(folder.path)) is not None and name in coming.items:
             kept = coming
         try:
-            if kept is None and folder.path not in self._asked:
+            if kept is None and (folder.path not in self._asked or folder.fresh < _LISTS):
                 self._asked[folder.path] = True
-                return await folder.storage.stat(_inside(folder, name)), told, wall
+                if (entry := await self._by_name(folder, name)) is not None:
+                    return entry, told, wall
+                kept = self._listings.old(folder.path)
             kept = kept or await folder.listing()
         except NotAllowed:
             return await self._on_the_way(parent, folder, name), told, wall
         if (entry := kept.items.get(name)) is None:
             raise folder.missing(name)
         return entry, kept.asked, kept.asked_wall
+
+    async def _by_name(self, folder: StorageDirectory, name: str) -> Entry | None:
+        """The entry of one name. None where nobody answers, and an old listing is here."""
+        if self._listings.missed(folder.path, name, fresh=folder.fresh):
+            raise folder.missing(name)
+        ask = functools.partial(folder.storage.stat, _inside(folder, name))
+        try:
+            return await self._listings.answer(ask, old=self._listings.old(folder.path) is not None)
+        except NotFound:
+            if _PROBED.fullmatch(name):
+                self._listings.miss(folder.path, name)
+            raise
 
     async def entry(self, parent: Inode, name: str, *, fresh: float) -> tuple[Entry, float, float]:
         """The entry of a name from a listing that is not older than `fresh` seconds, and when it was told."""
@@ -177,12 +208,12 @@ class Looks:
             return Entry(name, "dir", 0, None, EXECUTE)
         return await folder.storage.stat(_inside(folder, name))
 
-    async def fresh(self, inode: Inode) -> Inode:
-        """The inode, told of not too long ago. NotFound if there is none any more."""
+    async def fresh(self, inode: Inode, *, at_least: float = 0.0) -> Inode:
+        """The inode, told of not too long ago; for how long, `at_least`, it is believed. NotFound if it is no more."""
         parent = inode.parent
         if parent is None:
             return await self._fresh_root(inode)
-        if inode.gone or self.own(parent, inode.name) is inode or inode.age() <= self.trust(inode):
+        if inode.gone or self.own(parent, inode.name) is inode or inode.age() <= max(self.trust(inode), at_least):
             return inode
         if inode.entry.is_dir and inode.fixed is None and self._listings.kept(inode.path) is not None:
             return inode  # its own listing shows that it is there
@@ -210,7 +241,7 @@ class Looks:
     def trust(self, inode: Inode) -> float:
         """For how many seconds what we were told of an inode is believed."""
         if inode.fixed is not None and inode.parent is not None:
-            return _FIXED_FRESH
+            return self._fixed_fresh
         return self._ground(inode).trust
 
     def _ground(self, inode: Inode) -> Ground:
@@ -226,7 +257,7 @@ class Looks:
             settled = isinstance(node, StorageNode) and not isinstance(node.storage, JobStorage)
             ground = self._grounds[inode.number] = Ground(
                 node,
-                node.fresh if isinstance(node, StorageNode) and settled else _FIXED_FRESH,
+                node.fresh if isinstance(node, StorageNode) and settled else self._fixed_fresh,
                 settled and not self.read_only,
                 isinstance(node, StorageNode) and node.growing,
             )
@@ -252,7 +283,7 @@ class Looks:
             entry = msgspec.structs.replace(entry, size=spool.size, modified=spool.changed_at)
             valid = _OWN_VALID
         else:
-            trust = ground.trust if inode.fixed is None else _FIXED_FRESH
+            trust = ground.trust if inode.fixed is None else self._fixed_fresh
             valid = min(_VALID, max(0.0, trust - time.monotonic() + inode.told))
             if link:
                 entry = msgspec.structs.replace(entry, size=len(os.fsencode(self.readlink(inode))))

@@ -20,7 +20,16 @@ import cachetools
 import trio
 
 from agavesh.api.record import BadField
-from agavesh.client.errors import AgaveError, BadAnswer, NotAllowed, NotFound, Unreachable, WrongKind
+from agavesh.client.errors import (
+    AgaveError,
+    BadAnswer,
+    Busy,
+    NotAllowed,
+    NotFound,
+    ServerTrouble,
+    Unreachable,
+    WrongKind,
+)
 
 T = TypeVar("T")
 Feed = Callable[["Listing[T]"], Awaitable[None]]
@@ -30,6 +39,8 @@ BEHIND = 5.0  # seconds: what lives no longer than this is not asked for ahead o
 ROOM = 256 * 2**20  # bytes of listings that are kept
 PATIENCE = 2.0  # seconds that who has something old, and may use it, waits for something new
 _TRIED = 5.0  # seconds after which that is tried again
+_ABSENT = 10_000  # folders of which single names are known that are not there
+UNANSWERED = (Unreachable, Busy, ServerTrouble)  # these say nothing of what was asked for
 _JOINED = 1.0  # seconds: who asks for what is there now is content with a fetch that began so lately
 _WEIGHT = 240  # bytes that one entry takes: measured, with its name and its place in the dict
 
@@ -138,6 +149,8 @@ class ListingCache:
         self._nursery = nursery
         self.fresh, self.offline_ok = fresh, offline_ok
         self.offline_since: float | None = None
+        self._tried = -math.inf  # when somebody asked in vain
+        self._absent: cachetools.LRUCache[str, dict[str, float]] = cachetools.LRUCache(_ABSENT)
         self.on_change: Callable[[str], object] = lambda key: None
         self._kept: cachetools.LRUCache[str, Listing[Any]] = cachetools.LRUCache(
             room, getsizeof=lambda listing: 256 + _WEIGHT * len(listing.items)
@@ -165,7 +178,7 @@ class ListingCache:
             await flight.listing.reach()
             return flight.listing
 
-        return await self._or_old(key, fresh, come)
+        return await self._or_old(key, feed, fresh, come)
 
     async def stream(self, key: str, feed: Feed[T], *, fresh: float | None = None) -> Listing[T]:
         """As `whole`, but as soon as anything has come. Who reads it says when it has `left`."""
@@ -182,24 +195,51 @@ class ListingCache:
                 raise
             return flight.listing
 
-        return await self._or_old(key, fresh, begin)
+        return await self._or_old(key, feed, fresh, begin)
 
-    async def _or_old(self, key: str, fresh: float | None, ask: Callable[[], Awaitable[Listing[T]]]) -> Listing[T]:
+    async def _or_old(
+        self, key: str, feed: Feed[T], fresh: float | None, ask: Callable[[], Awaitable[Listing[T]]]
+    ) -> Listing[T]:
         """What is asked for; where that does not come, and it may be old, what we have."""
         old = self.old(key) if fresh is None or fresh > 0 else None
-        if old is None:
-            return await ask()
-        now = time.monotonic()
-        if self.offline_since is not None and now - old.tried < _TRIED:
+        if old is not None and self.offline_since is not None:
+            if self._due():
+                self._fetched(key, feed, fresh).wanted_whole = True
             return old
-        old.tried = now
-        with trio.move_on_after(PATIENCE):
+        found = await self.answer(ask, old=old is not None)
+        if found is None:
+            assert old is not None
+            return old
+        return found
+
+    async def answer(self, ask: Callable[[], Awaitable[T]], *, old: bool) -> T | None:
+        """What is asked for. None where it does not come, and the caller has something `old` that may be shown.
+
+        While nobody answers, most are told so at once, and one in a while asks.
+        """
+        if self.offline_since is not None and not self._due():
+            if old:
+                return None
+            raise Unreachable("the platform does not answer, and this is not here", hint="try again later")
+        with trio.move_on_after(PATIENCE if old else math.inf):
             try:
-                return await ask()
-            except Unreachable:
-                pass
+                found = await ask()
+            except UNANSWERED:
+                if not old:
+                    raise
+            else:
+                self.answered()
+                return found
         self.unanswered()
-        return old
+        return None
+
+    def _due(self) -> bool:
+        """Whether it is time to try whether the platform answers again; if so, that is the caller's to do."""
+        now = time.monotonic()
+        if now - self._tried < _TRIED:
+            return False
+        self._tried = now
+        return True
 
     def life(self, usual: float) -> float:
         """For how long (seconds) something is believed that lives so long where the others live for FRESH."""
@@ -211,6 +251,7 @@ class ListingCache:
 
     def unanswered(self) -> None:
         """Something old was shown, since the platform does not answer."""
+        self._tried = time.monotonic()
         if self.offline_since is None:
             self.offline_since = time.time()
 
@@ -318,7 +359,17 @@ class ListingCache:
         self._change(key, name, None)
         self.forget(f"{key.rstrip('/')}/{name}", below=True)
 
+    def miss(self, key: str, name: str) -> None:
+        """Note that there is no such name in `key`, of which no more is known."""
+        self._absent.setdefault(key, {})[name] = time.monotonic()
+
+    def missed(self, key: str, name: str, *, fresh: float) -> bool:
+        """Whether the platform has said so not too long ago, and we have put nothing there since."""
+        told = self._absent.get(key, {}).get(name)
+        return told is not None and time.monotonic() - told <= fresh
+
     def _change(self, key: str, name: str, item: Any) -> None:
+        self._absent.get(key, {}).pop(name, None)
         # no await between the two: a fetch that is under way may or may not have seen the change, so it is told
         if (flight := self._flights.get(key)) is not None:
             flight.listing.change(name, item)
@@ -329,13 +380,13 @@ class ListingCache:
     def forget(self, key: str, *, below: bool = False) -> None:
         """Ask again at the next look; with `below`, for everything under it too."""
         self._kept.pop(key, None)
+        self._absent.pop(key, None)
         self._flights.pop(key, None)  # who waits for it still gets it, but it is not kept
         if below:
             inside = key.rstrip("/") + "/"
-            for known in [known for known in self._kept if known.startswith(inside)]:
-                self._kept.pop(known, None)
-            for known in [known for known in self._flights if known.startswith(inside)]:
-                self._flights.pop(known, None)
+            for all_known in (self._kept, self._absent, self._flights):
+                for known in [known for known in all_known if known.startswith(inside)]:
+                    all_known.pop(known, None)
 
     def forget_all(self) -> None:
         self.forget("/", below=True)

@@ -146,8 +146,12 @@ async def test_what_is_old_stays_visible_while_nobody_answers_and_is_marked(cloc
             assert list((await listings.get("/f", folder.fetch)).items) == ["a"]
             assert listings.offline_since is not None
         assert folder.asked == 2  # who comes next does not wait, and does not ask
+        with pytest.raises(Unreachable, match="is not here"):
+            await listings.get("/other", folder.fetch)
         folder.trouble, folder.names = None, ["b"]
         await trio.sleep(6)
+        assert list((await listings.get("/f", folder.fetch)).items) == ["a"]  # one asks, and does not wait either
+        await trio.sleep(2)
         assert list((await listings.get("/f", folder.fetch)).items) == ["b"]
         assert listings.offline_since is None
 
