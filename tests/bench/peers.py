@@ -193,12 +193,17 @@ def measured(command: str, root: Path, environment: dict[str, str], most: float)
         timer = threading.Timer(most, stop)
         timer.start()
         seen = 0
-        while piece := os.read(child.stdout.fileno(), 1 << 20):
-            if not cut.is_set():
-                seen += piece.count(b"\n")
+        try:
+            while piece := os.read(child.stdout.fileno(), 1 << 20):
+                if not cut.is_set():
+                    seen += piece.count(b"\n")
+        except BaseException:
+            stop()  # we are to end, and it stands in what is to be unmounted
+            raise
+        finally:
+            timer.cancel()
         status = child.wait()
         seconds = time.perf_counter() - before
-        timer.cancel()
         child.stdout.close()
         errors.seek(0)
         said = errors.read().decode(errors="replace").strip()[-300:] or f"exit {status}"
@@ -231,6 +236,7 @@ def main(words: list[str]) -> None:
         parser.error(f"no step {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     steps = [known[name] for name in asked.steps.split(",")]
     delays = [float(delay) for delay in asked.delays.split(",")]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started and mounted is ended then, too
     figures = []
     with (
         _folder(asked.folder) as folder,
