@@ -267,10 +267,9 @@ class Fetcher:
 
     async def _fly(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         place = spool.remote
-        bulk = flight.stop - flight.start > LARGE and spool.size > SMALL
         try:
             with flight.scope:
-                async with (self._ranges if bulk else self._singles).turn(flight):
+                async with (self._ranges if _is_bulk(spool, flight) else self._singles).turn(flight):
                     await self._fetch(spool, filling, flight)
         except (AgaveError, OSError) as error:
             # if it was moved meanwhile, who still waits asks at the new place
@@ -303,7 +302,8 @@ class Fetcher:
     async def _request(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         start, stop = flight.at, flight.stop
         every = start == 0 and stop >= spool.size
-        async with spool.storage.read(spool.remote.path, start, None if every else stop) as stream:
+        bulk = _is_bulk(spool, flight)
+        async with spool.storage.read(spool.remote.path, start, None if every else stop, bulk=bulk) as stream:
             check(spool, stream)
             if stream.start != start:  # no ranges here: the whole file comes, once
                 while filling.everything is not None and not spool.present.has(start, min(stop, spool.size)):
@@ -348,6 +348,11 @@ class Fetcher:
         if len(got) < stop - start:
             raise BadAnswer(f"{spool.remote.uri} ended before its end", hint="try again")
         return bytes(got[: stop - start])
+
+
+def _is_bulk(spool: Spool, flight: Flight) -> bool:
+    """Whether a request is a large one, which has to leave room for others."""
+    return flight.stop - flight.start > LARGE and spool.size > SMALL
 
 
 def check(spool: Spool, stream: Stream) -> None:

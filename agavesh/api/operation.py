@@ -32,6 +32,7 @@ class More(TypedDict, total=False):
     search: Mapping[str, Any]  # further query keys, e.g. {"status.in": "FAILED,STOPPED"}
     filter: str  # comma list of fields to keep, or "*"
     headers: Mapping[str, str]
+    bulk: bool | None  # a large transfer, behind which calls do not wait; its size tells, if this does not
     nonce: str  # actors: opens one actor without a token
 
 

@@ -20,7 +20,8 @@ from agavesh.api.operation import Operation, Param
 from agavesh.client.errors import BadArgument
 from agavesh.client.multipart import Upload, open_upload
 
-EXTRAS: Final = ("search", "filter", "headers", "nonce")
+EXTRAS: Final = ("search", "filter", "headers", "nonce", "bulk")
+LARGE: Final = 1024 * 1024  # bytes: a transfer of more, or of nobody knows how much, is bulk
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 BINARY: Final = "application/octet-stream"
@@ -40,6 +41,7 @@ class Ask(NamedTuple):
     body: Body
     safe: bool
     open: bool = False  # carries its own credential (a nonce), so no token is sent
+    bulk: bool | None = None  # a large transfer, behind which calls do not wait; False if that is known not to be so
 
 
 def ask(operation: Operation, arguments: Mapping[str, Any]) -> Ask:
@@ -81,9 +83,11 @@ def ask(operation: Operation, arguments: Mapping[str, Any]) -> Ask:
     query += _extras(given)
     headers |= {str(key): str(value) for key, value in (given.get("headers") or {}).items()}
     target = f"{path}?{urlencode(query)}" if query else path
+    bulk = given.get("bulk")
     return Ask(
-        _what(operation, given), operation.method, target, headers, body, _safe(operation, given), "nonce" in given
-    )
+        _what(operation, given), operation.method, target, headers, body, _safe(operation, given), "nonce" in given,
+        _bulk(operation, body, headers) or None if bulk is None else bool(bulk),
+    )  # fmt: skip
 
 
 def raw_ask(
@@ -199,6 +203,8 @@ def _what(operation: Operation, given: Mapping[str, Any]) -> str:
 
 def shown(text: str) -> str:
     """Text with odd names in it, on one line: what cannot be printed is written as Python would."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -209,3 +215,13 @@ def _safe(operation: Operation, given: Mapping[str, Any]) -> bool:
     body = given.get("body")
     action = body.get("action") if isinstance(body, dict) else getattr(body, "action", None)
     return operation.method == "PUT" and operation.service == "files" and str(action).lower() == "mkdir"
+
+
+def _bulk(operation: Operation, body: Body, headers: Mapping[str, str]) -> bool:
+    """Whether a call moves much, as far as can be told before it is made."""
+    if isinstance(body, Upload):
+        return body.size is None or body.size > LARGE
+    if operation.answer != "bytes":
+        return False
+    span = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("Range", ""))
+    return span is None or int(span[2]) - int(span[1]) >= LARGE

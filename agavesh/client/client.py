@@ -30,8 +30,10 @@ from agavesh.client.accounts import Account, Accounts, chosen
 from agavesh.client.answers import SIGN_IN
 from agavesh.client.arguments import raw_ask
 from agavesh.client.errors import BadArgument, NotSignedIn
+from agavesh.client.health import Health
 from agavesh.client.paging import Paging
 from agavesh.client.transport import DEADLINE, Transport, within
+from agavesh.client.width import Width, chosen_connections
 
 T = TypeVar("T")
 
@@ -49,6 +51,8 @@ class Agave:
 
     Who the user is comes from the arguments, else the environment, else the saved accounts, else AgavePy's `current`.
     `deadline` is in seconds: for a whole call, retries included; for an upload or a download, without any progress.
+    `connections` is how many requests may be under way at once: AGAVE_CONNECTIONS, or 64, and fewer while the platform
+    says that is too many.
     `verify` is False, or the path of a file of authorities, where the usual ones are not to be trusted.
     """
 
@@ -78,6 +82,7 @@ class Agave:
         verify: bool | str = True,
         accounts: Accounts | None = None,
         deadline: float = DEADLINE,
+        connections: int | None = None,
     ) -> None:
         if account is not None and (url or token or username or api_key or api_secret or refresh_token):
             raise BadArgument("an account says all that about itself", hint="give the account, or what it is made of")
@@ -97,7 +102,8 @@ class Agave:
         )
         if account is None:
             raise NotSignedIn("no account, and no URL of a tenant", hint=SIGN_IN)
-        self._transport = Transport(account, accounts, deadline=deadline, verify=verify)
+        wide = chosen_connections() if connections is None else connections
+        self._transport = Transport(account, accounts, deadline=deadline, verify=verify, connections=wide)
         self._paging = Paging()
         call = self._transport
         self.actors, self.apps, self.clients = Actors(call), Apps(call), Clients(call)
@@ -119,6 +125,16 @@ class Agave:
     def account(self) -> Account:
         """The account with the tokens of this moment."""
         return self._transport.auth.account
+
+    @property
+    def health(self) -> Health:
+        """Whether the platform answers, and since when not."""
+        return self._transport.health
+
+    @property
+    def width(self) -> Width:
+        """How many requests may be under way, and are."""
+        return self._transport.width
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ that ends before its announced size raises BadAnswer; nobody takes half a file f
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
@@ -19,32 +20,14 @@ from agavesh.client.reply import Reply
 Start = Callable[[], Awaitable[Reply]]
 Explain = Callable[[Exception], AgaveError]
 
-PATIENCE: Final = 60.0  # seconds to wait for a place
 ATTEMPTS: Final = 3  # of read(), when the body is cut
-
-
-class Places:
-    """How many downloads may be open at once. One more waits for a place, but not for ever."""
-
-    def __init__(self, number: int) -> None:
-        self.number, self._free = number, trio.Semaphore(number)
-
-    async def take(self, what: str) -> None:
-        """Wait for a place. TimedOut if nobody gives one back."""
-        with trio.move_on_after(PATIENCE) as scope:
-            await self._free.acquire()
-        if scope.cancelled_caught:
-            raise TimedOut(f"{what}: {self.number} downloads are open, and none ends", hint="close some of them")
-
-    def give_back(self) -> None:
-        self._free.release()
 
 
 class Stream:
     """The body of one download. `chunks()` once; `read()` asks anew on a cut and needs no `async with`."""
 
-    def __init__(self, what: str, start: Start, explain: Explain, places: Places, ends: float) -> None:
-        self._what, self._start, self._explain, self._places = what, start, explain, places
+    def __init__(self, what: str, start: Start, explain: Explain, ends: float) -> None:
+        self._what, self._start, self._explain = what, start, explain
         self._ends = ends  # trio's time by which all of it must be here; inf where it may take as long as it moves
         self._reply: Reply | None = None
 
@@ -89,19 +72,13 @@ class Stream:
         return (int(found[1]), int(found[2])) if found else None
 
     async def __aenter__(self) -> Stream:
-        await self._places.take(self._what)
-        try:
-            self._reply = await self._start()
-        except BaseException:
-            self._places.give_back()
-            raise
+        self._reply = await self._start()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         reply, self._reply = self._reply, None
         if reply is not None:
-            self._places.give_back()
-            await reply.close()
+            reply.close()
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The bytes as they come, some tens of KiB at a time. BadAnswer, Unreachable or TimedOut if they stop."""
@@ -133,7 +110,7 @@ class _Chunks:
         reply = stream._open
         if reply.coded:
             raise BadAnswer(f"{stream._what}: the body came compressed ({reply.coded}), which was not asked for")
-        self._pieces = aiter(reply.stream)
+        self._pieces = reply.stream
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -141,8 +118,11 @@ class _Chunks:
     async def __anext__(self) -> bytes:
         stream = self._stream
         try:
-            with trio.fail_at(stream._ends):
-                piece = await anext(self._pieces)
+            if stream._ends == math.inf:
+                piece = await self._pieces.__anext__()
+            else:
+                with trio.fail_at(stream._ends):
+                    piece = await self._pieces.__anext__()
         except trio.TooSlowError:
             raise TimedOut(f"{stream._what}: {self._got} bytes came in the time there was", hint="try again") from None
         except StopAsyncIteration:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agavesh.client.pool import httpx
+from agavesh.client.connection import Answer, httpx
+from agavesh.client.width import Place
 
 
 class Reply:
-    """One answer. `body` is empty until `read`; `close` gives the connection back, whatever was read."""
+    """One answer. `body` is empty until `read`; `close` gives connection and place back, whatever was read."""
 
-    def __init__(self, response: httpx.Response, request_id: str) -> None:
-        self.status, self.request_id = response.status_code, request_id
-        self.headers: Mapping[str, str] = response.headers
+    __slots__ = ("body", "headers", "place", "request_id", "status", "stream")
+
+    def __init__(self, answer: Answer, request_id: str, place: Place | None = None) -> None:
+        self.status, self.request_id, self.place = answer.status, request_id, place
+        self.headers: Mapping[str, str] = answer.headers
         self.body = b""
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        self.stream = response.stream
+        self.stream = answer.body
 
     @property
     def coded(self) -> str:
@@ -34,11 +36,13 @@ class Reply:
                 if most is not None and size >= most:
                     break
         finally:
-            await self.stream.aclose()
-        self.body = b"".join(pieces)
+            self.close()
+        self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.coded:
             self.body = httpx.Response(self.status, headers={"Content-Encoding": self.coded}, content=self.body).content
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of the connection. Safe at any time."""
-        await self.stream.aclose()
+        self.stream.close()
+        if self.place is not None:
+            self.place.give_back()

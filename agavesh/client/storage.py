@@ -10,7 +10,6 @@ import operator
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,6 +93,28 @@ class Stream:
         return self._chunks
 
 
+class Reading:
+    """A download as an `async with` that gives a Stream."""
+
+    def __init__(self, download: Any, what: str, start: int) -> None:
+        self._download, self._what, self._start = download, what, start
+
+    async def __aenter__(self) -> Stream:
+        try:
+            download = await self._download.__aenter__()
+        except BadRequest as refusal:
+            if refusal.status != 416:
+                raise
+            raise Changed(f"{self._what} is shorter than it was", hint="list it and read anew") from None
+        begins, size = 0, download.size
+        if download.status == 206:
+            begins, size = _content_range(download.headers.get("content-range", ""), self._start)
+        return Stream(begins, size, download.chunks(), download.headers.get("last-modified"))
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._download.__aexit__(*failure)
+
+
 class Storage(ABC):
     """What both kinds of storage can do. What only a system can do raises `ReadOnly` here."""
 
@@ -112,30 +133,19 @@ class Storage(ABC):
         """One entry, by one request. NotFound; NotAllowed."""
 
     @abstractmethod
-    def _download(self, path: str, headers: dict[str, str]) -> Any:
+    def _download(self, path: str, headers: dict[str, str], bulk: bool | None) -> Any:
         """The Download of a file."""
 
-    @asynccontextmanager
-    async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[Stream]:
-        """The bytes from `start` to before `stop`, or to the end.
+    def read(self, path: str, start: int = 0, stop: int | None = None, *, bulk: bool | None = None) -> Reading:
+        """`async with` it: the Stream of the bytes from `start` to before `stop`, or to the end.
 
         wire: an end past the end of the file is refused (416), so callers ask for no more than the listed size;
-        a refusal means that the file has become shorter: Changed.
+        a refusal means that the file has become shorter: Changed. `bulk` says whether the whole is a large transfer.
         """
         headers = {}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        async with AsyncExitStack() as stack:
-            try:
-                download = await stack.enter_async_context(self._download(path, headers))
-            except BadRequest as refusal:
-                if refusal.status != 416:
-                    raise
-                raise Changed(f"{path} on {self.owner} is shorter than it was", hint="list it and read anew") from None
-            begins, size = 0, download.size
-            if download.status == 206:
-                begins, size = _content_range(download.headers.get("content-range", ""), start)
-            yield Stream(begins, size, download.chunks(), download.headers.get("last-modified"))
+        return Reading(self._download(path, headers, bulk), f"{path} on {self.owner}", start)
 
     async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
         """Upload `source` (a local path, an open binary file, bytes, an async iterator); wait until it is settled."""
@@ -201,8 +211,8 @@ class SystemStorage(Storage):
         name = absolute.rpartition("/")[2]
         return absolute, msgspec.structs.replace(_entry(file, file.permissions), name=name)
 
-    def _download(self, path: str, headers: dict[str, str]) -> Any:
-        return self.agave.files.download(systemId=self.owner, filePath=path, headers=headers)
+    def _download(self, path: str, headers: dict[str, str], bulk: bool | None) -> Any:
+        return self.agave.files.download(systemId=self.owner, filePath=path, headers=headers, bulk=bulk)
 
     async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
         folder, name = _split(path)
@@ -331,8 +341,8 @@ class JobStorage(Storage):
         # wire: a folder of outputs does not tell of itself
         return Entry(name, "dir", 0, None, READ | EXECUTE)
 
-    def _download(self, path: str, headers: dict[str, str]) -> Any:
-        return self.agave.jobs.downloadOutput(jobId=self.owner, filePath=path.strip("/"), headers=headers)
+    def _download(self, path: str, headers: dict[str, str], bulk: bool | None) -> Any:
+        return self.agave.jobs.downloadOutput(jobId=self.owner, filePath=path.strip("/"), headers=headers, bulk=bulk)
 
 
 class _Line(msgspec.Struct, gc=False):

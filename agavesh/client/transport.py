@@ -8,12 +8,13 @@ been carried out already, unless doing it twice does no harm.
 from __future__ import annotations
 
 import contextvars
+import itertools
 import logging
 import math
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from random import uniform
@@ -29,7 +30,8 @@ from agavesh.client.accounts import USUAL_PORT, Account, Accounts
 from agavesh.client.answers import Refusal, failure, is_page, refusal, result
 from agavesh.client.arguments import QUOTED, Ask, ask
 from agavesh.client.auth import Auth
-from agavesh.client.download import Places, Stream
+from agavesh.client.connection import Message
+from agavesh.client.download import Stream
 from agavesh.client.errors import (
     AgaveError,
     BadAnswer,
@@ -41,22 +43,24 @@ from agavesh.client.errors import (
     Unreachable,
     Untrusted,
 )
+from agavesh.client.health import Health
 from agavesh.client.multipart import Upload
-from agavesh.client.pool import MOST, Pool, httpx
+from agavesh.client.pool import Pool, httpx
 from agavesh.client.reply import Reply
 from agavesh.client.unreachable import explain
+from agavesh.client.width import CONNECTIONS, Kind, Place, Width
 
 log = logging.getLogger(__name__)
 
 DEADLINE: Final = 60.0  # seconds for one call, retries included; for streams: until the headers, and without progress
-CONNECT: Final = 15.0  # seconds for one connection
 ATTEMPTS: Final = 5
 FIRST_PAUSE: Final = 0.25  # seconds; doubled for each attempt, and half of it is chance
 LONGEST_PAUSE: Final = 8.0  # seconds, where the platform does not ask for more
 REDIRECTS: Final = 3
-KEPT_FREE: Final = 16  # connections that downloads leave to others: a listing does not wait for readers
 PERHAPS_DONE: Final = "it may have been done all the same: look before you try again"
 TOLD: Final = 1024 * 1024  # bytes of an error's body that are read
+
+_names = (f"{secrets.randbits(20):05x}-{number:x}" for number in itertools.count(1))  # of requests, for the log
 
 _within: contextvars.ContextVar[float] = contextvars.ContextVar("_within", default=math.inf)
 
@@ -76,23 +80,31 @@ class Transport:
     """Requests to one tenant. Open with `async with`; closing ends every connection."""
 
     def __init__(
-        self, account: Account, accounts: Accounts, *, deadline: float = DEADLINE, verify: bool | str = True
+        self,
+        account: Account,
+        accounts: Accounts,
+        *,
+        deadline: float = DEADLINE,
+        verify: bool | str = True,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.deadline = deadline  # seconds
         self._verify = account.ca_cert if verify is True and account.ca_cert else verify
         self._base = httpx.URL(account.url)
         if self._base.scheme == "http" and not is_loopback(self._base.host):
             log.warning("%s is spoken to without encryption: tokens and passwords can be read on the way", account.url)
+        self._host = self._base.netloc.decode()
         self._prefix = self._base.raw_path.decode().rstrip("/")
         self._pool: Pool | None = None
         self._opening = trio.Lock()
-        self._places = Places(MOST - KEPT_FREE)
+        self.width, self.health = Width(connections), Health()
+        self._usual = [("Host", self.host), ("User-Agent", f"agavesh/{__version__}")]
         self.auth = Auth(account, accounts, self._send_grant)
 
     @property
     def host(self) -> str:
         """The tenant's host, with its port if that is not the usual one."""
-        return self._base.netloc.decode()
+        return self._host
 
     async def aclose(self) -> None:
         """End every connection. Safe at any time."""
@@ -128,7 +140,7 @@ class Transport:
         async def start() -> Reply:
             reply = await self._answered(request, basic=False, whole=False, judge=True)
             if is_page(request.what, reply.headers):
-                await reply.close()
+                reply.close()
                 raise BadAnswer(
                     f"{request.what}: a web page came instead of the file",
                     hint="something between here and the platform answered; check the URL and the proxy",
@@ -136,13 +148,7 @@ class Transport:
                 )
             return reply
 
-        return Stream(
-            request.what,
-            start,
-            lambda reason: explain(request.what, self.host, reason),
-            self._places,
-            _within.get(),
-        )
+        return Stream(request.what, start, lambda reason: explain(request.what, self.host, reason), _within.get())
 
     async def fetch(self, request: Ask, *, basic: bool = False, judge: bool = True) -> Reply:
         """The whole answer. With `judge` off, a refusal is an answer like others."""
@@ -156,24 +162,41 @@ class Transport:
         upload = request.body if isinstance(request.body, Upload) else None
         # an upload takes as long as it takes: no progress for so long is what ends it, in `_send`
         ends = min(_within.get(), math.inf if upload else began + self.deadline)
+        kind = Kind.BULK if request.bulk else Kind.CALL if whole or request.bulk is False else Kind.STREAM
+        ticket = self.width.ticket()
         trouble: AgaveError | None = None
+        waiting = False
         try:
             with trio.move_on_at(ends):
                 for attempt in range(1, ATTEMPTS + 1):
+                    await self.health.admit(request.what)
                     reply: Reply | None = None
+                    waiting = True
+                    place = await self.width.enter(kind, ticket)
+                    waiting = kept = False
                     try:
                         reply = await self._signed(request, basic=basic, whole=whole)
                         if reply.status < 300:
+                            self.width.answered(place)
+                            self.health.answered()
+                            if not whole:
+                                reply.place, kept = place, True
                             return reply
                         no = refusal(reply.status, reply.body)
                         trouble = failure(request.what, no, reply.headers, password=basic)
                         trouble.request_id = reply.request_id
                         again = _may_ask_again(request, no, trouble)
+                        self._learn(request, place, no, trouble)
                     except NoAnswer as none:
                         trouble = none.error
                         again = none.worth_another and (none.unsent or request.safe)
                         if none.worth_another and not again:
                             trouble.hint = PERHAPS_DONE
+                        if isinstance(trouble, Unreachable) and not isinstance(trouble, Untrusted):
+                            self.health.failed(request.what, trouble, place.since)
+                    finally:
+                        if not kept:
+                            place.give_back()
                     pause = _pause(attempt, trouble)
                     # an upload has no end of its own, but to wait is no progress
                     over = attempt == ATTEMPTS or pause >= min(ends - trio.current_time(), self.deadline)
@@ -183,13 +206,29 @@ class Transport:
                         raise trouble
                     log.debug("%s: %s; attempt %d in %.2f s", request.what, trouble.sentence, attempt + 1, pause)
                     await trio.sleep(pause)
-            raise TimedOut(
+            late = TimedOut(
                 f"{request.what}: no answer from {self.host} in {max(ends - began, 0):.3g} s",
                 hint="try again" if request.safe else PERHAPS_DONE,
-            ) from trouble
+            )
+            if waiting:
+                late.sentence = f"{request.what}: {self.width.under_way} requests are open, and none ends"
+                late.hint = "try again, or close some downloads"
+            else:
+                self.health.failed(request.what, late, began)
+            raise late from trouble
         finally:
             if upload is not None:
                 await upload.close()
+
+    def _learn(self, request: Ask, place: Place, no: Refusal, trouble: AgaveError) -> None:
+        """What a refusal says of the platform as a whole: that it has too much to do, is not there, or lives."""
+        asks_for_less = no.status == 429 or no.family != "service"  # a service's own 503 may be about one system
+        if isinstance(trouble, Busy) and (asks_for_less or trouble.retry_after is not None):
+            self.width.refused(place, trouble.retry_after)
+        if no.status >= 500 and no.family == "page":
+            self.health.failed(request.what, trouble, place.since)
+        else:
+            self.health.answered()
 
     async def _signed(self, request: Ask, *, basic: bool, whole: bool) -> Reply:
         """One attempt with a token, and another where a new token may be the cure."""
@@ -251,14 +290,15 @@ class Transport:
 
     async def _send(self, request: Ask, target: str, authorization: str | None, whole: bool) -> Reply:
         """One request and its answer; the body is read if `whole`, or if it is no success. NoAnswer where none came."""
-        name, began = secrets.token_hex(4), time.monotonic()
+        name, began = next(_names), time.monotonic()
         unsent = True
         try:
-            pool = await self._opened()
+            pool = self._pool or await self._opened()
             message = self._message(request, target, authorization)
             unsent = False
-            response = await pool.handle_async_request(message)
-            reply = Reply(response, response.headers.get("x-request-id") or name)
+            # who waits for a head has a deadline, and so has who waits for all; a body takes as long as it moves
+            answer = await pool.send(message, patience=message.patience if whole else self.deadline)
+            reply = Reply(answer, answer.headers.get("x-request-id") or name)
             if reply.status >= 300:
                 await reply.read(TOLD)
             elif whole:
@@ -271,26 +311,27 @@ class Transport:
             error = explain(request.what, self.host, reason)
             error.request_id = name
             raise NoAnswer(error, unsent) from reason
-        seconds = time.monotonic() - began
-        log.debug("%s %s %s: %d in %.3f s", name, request.method, request.what, reply.status, seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            seconds = time.monotonic() - began
+            log.debug("%s %s %s: %d in %.3f s", name, request.method, request.what, reply.status, seconds)
         return reply
 
-    def _message(self, request: Ask, target: str, authorization: str | None) -> httpx.Request:
-        headers = {"Host": self.host, "User-Agent": f"agavesh/{__version__}", **request.headers}
+    def _message(self, request: Ask, target: str, authorization: str | None) -> Message:
+        headers = [*self._usual, *request.headers.items()]
         if authorization is not None:
-            headers["Authorization"] = authorization
-        for name, value in headers.items():
-            if not (name + value).isascii() or not value.isprintable():
+            headers.append(("Authorization", authorization))
+        body, patience = request.body, math.inf
+        if isinstance(body, Upload):
+            body.trouble, patience = None, self.deadline
+            framing = ("Transfer-Encoding", "chunked") if body.size is None else ("Content-Length", str(body.size))
+            headers.append(framing)
+        elif body is not None or request.method in ("POST", "PUT", "PATCH"):
+            headers.append(("Content-Length", str(len(body or b""))))
+        for name, value in headers:
+            if not (name.isascii() and value.isascii() and value.isprintable()):
                 # not shown: it may be a token with a line's end in it
                 raise BadArgument(f"the header {name!r} holds what no header can", hint="plain text on one line")
-        url = self._base.copy_with(raw_path=target.encode("ascii"))
-        patience = {"connect": CONNECT, "read": self.deadline, "write": self.deadline, "pool": None}
-        body = request.body
-        if not isinstance(body, Upload):
-            return httpx.Request(request.method, url, headers=headers, content=body, extensions={"timeout": patience})
-        body.trouble = None
-        headers |= {"Transfer-Encoding": "chunked"} if body.size is None else {"Content-Length": str(body.size)}
-        return httpx.Request(request.method, url, headers=headers, stream=_Flow(body), extensions={"timeout": patience})
+        return Message(request.method, target, headers, body, patience)
 
     async def _send_grant(self, request: Ask, authorization: str | None) -> tuple[int, bytes]:
         """A request to /token: its deadline and its meaning are the caller's."""
@@ -308,7 +349,7 @@ class Transport:
                     secure = self._base.scheme == "https" or (proxy or "").startswith("https:")
                     context = await _context(self._verify) if secure else None
                     try:
-                        self._pool = Pool(context, proxy)
+                        self._pool = Pool(self._base, context, proxy)
                     except (ValueError, httpx.InvalidURL) as reason:
                         raise BadArgument("HTTPS_PROXY or HTTP_PROXY is no URL of a proxy") from reason
         return self._pool
@@ -325,16 +366,6 @@ class NoAnswer(Exception):
     def worth_another(self) -> bool:
         """Whether trying again can help: not with a bad certificate, nor with a name that does not exist."""
         return not isinstance(self.error, (Untrusted, BadArgument)) and "no host called" not in self.error.sentence
-
-
-class _Flow(httpx.AsyncByteStream):
-    """An Upload as httpx wants it."""
-
-    def __init__(self, upload: Upload) -> None:
-        self._upload = upload
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._upload)
 
 
 def _may_ask_again(request: Ask, no: Refusal, trouble: AgaveError) -> bool:

@@ -47,7 +47,9 @@ class Shelf(Storage):
         raise AssertionError("its bytes come from `read`")
 
     @asynccontextmanager
-    async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[Stream]:
+    async def read(
+        self, path: str, start: int = 0, stop: int | None = None, *, bulk: bool | None = None
+    ) -> AsyncIterator[Stream]:
         self.asked.append((start, stop))
         if self.trouble is not None:
             raise self.trouble

@@ -15,7 +15,6 @@ import trio
 from agavesh.api import control
 from agavesh.client import Agave, errors
 from agavesh.client.accounts import Account, Accounts
-from agavesh.client.pool import MOST
 from tests.client.wire import Seen, answer, peer
 
 TASKS = 24
@@ -93,10 +92,8 @@ async def test_many_tasks_in_much_trouble(tenant: Any, accounts: Accounts, round
                         nursery.start_soon(ask, agave, number)
                 troubles.cancel_scope.cancel()
         # all is over: every place is free again, and the client as good as new
-        pool = agave._transport._pool
-        assert pool is not None
-        assert pool._turn.value == MOST
-        assert agave._transport._places._free.value == agave._transport._places.number
+        assert agave.width._under_way == [0, 0, 0]
+        assert not any(agave.width._waiting)
         assert await agave.files.download(systemId="data.demo", filePath="/alice/chaos").read() == content
     gc.collect()
     assert sum(done.values()) == rounds * TASKS

@@ -14,9 +14,8 @@ import pytest
 import trio
 
 from agavesh.client import Agave, errors
-from agavesh.client.download import Places
 from agavesh.client.multipart import CHUNK
-from agavesh.client.transport import KEPT_FREE, MOST
+from agavesh.client.width import BULK_PART, CONNECTIONS, KEPT_FREE
 from tests.client.wire import peer
 
 HOME = {"systemId": "data.demo", "filePath": "/alice"}
@@ -341,16 +340,18 @@ async def test_a_refusal_in_the_middle_of_a_large_upload_is_heard(tenant: Any, t
 
 async def test_readers_who_do_not_read_do_not_stand_in_the_way_of_a_listing(agave: Agave, big: bytes) -> None:
     async with AsyncExitStack() as stack:
-        for _ in range(MOST - KEPT_FREE):
+        # large ones have a part of the places to themselves, small spans nearly all of the others
+        for _ in range(CONNECTIONS // BULK_PART):
             await stack.enter_async_context(big_file(agave))
+        for _ in range(CONNECTIONS - CONNECTIONS // BULK_PART - CONNECTIONS // KEPT_FREE - 1):
+            await stack.enter_async_context(big_file(agave, Range="bytes=0-9"))
         with trio.fail_after(10):
             assert await agave.files.list(**HOME)
 
 
-async def test_one_download_too_many_waits_and_then_says_so(autojump_clock: trio.abc.Clock) -> None:
-    places = Places(1)
-    await places.take("files.download f")
-    with pytest.raises(errors.TimedOut, match="1 downloads are open, and none ends"):
-        await places.take("files.download g")
-    places.give_back()
-    await places.take("files.download g")
+async def test_one_download_too_many_waits_and_then_says_so(tenant: Any, big: bytes) -> None:
+    async with Agave(tenant.url, token=tenant.token("alice"), connections=1, deadline=0.2) as agave:
+        async with big_file(agave):
+            with trio.fail_after(10), pytest.raises(errors.TimedOut, match="1 requests are open, and none ends"):
+                await big_file(agave).read()
+        assert await big_file(agave).read() == big
