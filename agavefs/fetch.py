@@ -20,8 +20,9 @@ from contextlib import asynccontextmanager, contextmanager
 import trio
 
 from agavefs.extents import Extents, Span
+from agavefs.rate import Rate
 from agavefs.spool import Spool, Spools, Unkept
-from agavefs.window import LARGE, Ahead
+from agavefs.window import FIRST, LARGE, Ahead
 from agavesh.client.errors import AgaveError, BadAnswer, Changed, NotFound, TimedOut, Unreachable
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Storage, Stream, Version
@@ -32,6 +33,8 @@ SMALL = 2**20  # bytes: a file up to this size is fetched whole, by one request
 NEAR = 128 * 2**10  # bytes of a request after a seek, at least
 BLOCK_LEAST, BLOCK = 2**20, 4 * 2**20  # bytes of one request of those that run ahead
 _RANGES, _SINGLES = 16, 64  # requests under way: for blocks; for small files and single places
+_AHEAD = 0.5  # seconds: no more is asked for ahead than comes in that time; it should be some round trips
+_UNKNOWN = 4 * 2**20  # bytes ahead as long as nobody knows how fast they come
 _PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody waits for them
 _SPARE = 2**19  # bytes: a request that nobody wants any more is given up if more than this is still to come
 
@@ -144,6 +147,7 @@ class Fetcher:
         self._nursery, self._spools = nursery, spools
         self._patience = patience
         self._ranges, self._singles = Turns(_RANGES), Turns(_SINGLES)
+        self._rate = Rate()
         self._fillings: dict[Spool, _Filling] = {}
 
     # what readers ask ------------------------------------------------------------------------------------------------
@@ -227,7 +231,9 @@ class Fetcher:
 
     def _reach(self, spool: Spool, start: int, stop: int, window: int) -> tuple[int, int]:
         """Where fetching is to end for a read of `[start, stop)`, and the size of its requests."""
-        window = min(window, self._spools.share(len(self._fillings)))
+        files = max(1, len(self._fillings))
+        line = _UNKNOWN if self._rate.known is None else max(FIRST, int(self._rate.known * _AHEAD)) // files
+        window = min(window, line, self._spools.share(files))
         block = BLOCK_LEAST
         while block < BLOCK and block * 8 <= window:
             block *= 2
@@ -301,7 +307,7 @@ class Fetcher:
 
     async def _request(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         start, stop = flight.at, flight.stop
-        every = start == 0 and stop >= spool.size
+        every = start == 0 and stop >= spool.size and not spool.growing
         bulk = _is_bulk(spool, flight)
         async with spool.storage.read(spool.remote.path, start, None if every else stop, bulk=bulk) as stream:
             check(spool, stream)
@@ -323,6 +329,7 @@ class Fetcher:
                 pieces.append(chunk)
                 come += len(chunk)
                 filling.moved += len(chunk)
+                self._rate.came(len(chunk), trio.current_time())
                 if come - flight.at >= _PUT or filling.due(flight, flight.at, come):
                     self._put(spool, filling, flight, pieces, come)
                     pieces = []
@@ -356,8 +363,15 @@ def _is_bulk(spool: Spool, flight: Flight) -> bool:
 
 
 def check(spool: Spool, stream: Stream) -> None:
-    """Never mix two versions: all that comes must be of the size we know, and carry the stamp that came first."""
+    """Never mix two versions: all that comes must be of the size we know, and carry the stamp that came first.
+
+    Of what grows at its end only the size can be judged.
+    """
     size, stamp = stream.size, stream.stamp
+    if spool.growing:
+        if size is not None and size < spool.size:
+            raise Changed(f"{spool.remote.uri} has become shorter", hint="open it again")
+        return
     if size is not None and spool.base is not None and size != spool.base[0]:
         raise Changed(f"{spool.remote.uri} has changed: {size} bytes in place of {spool.base[0]}", hint="open it again")
     if stamp is not None and spool.stamp is None:

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from agavefs.ahead import Walks
 from agavefs.attributes import UNSETTLED
 from agavefs.fetch import Fetcher
-from agavefs.handles import Handle, SpoolHandle, TailHandle, TextHandle
+from agavefs.handles import Handle, SpoolHandle, TextHandle
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
 from agavefs.spool import YOUNG, Spool, Spools
+from agavefs.tail import TailHandle
 from agavefs.writeback import Writeback
 from agavesh.client.errors import BadArgument, Changed, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
@@ -96,7 +97,7 @@ class Files:
                 raise BadArgument(f"{inode.path} is no file")
             return False, TextHandle(await node.content(), direct=inode.entry.size is None)
         if node.growing:
-            return False, TailHandle(node.storage, node.inner, inode.entry.size or 0)
+            return False, TailHandle(self._spools, self._fetcher, node, lambda: inode.entry.size or 0)
         keep, spool = self._spool(inode, node)
         handle = SpoolHandle(spool, self._fetcher, self._writeback, writable=writable, append=bool(flags & os.O_APPEND))
         handle.seen = keep  # by way of the kernel's cache

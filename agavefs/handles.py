@@ -1,4 +1,4 @@
-"""Handles: what an open file is. A SpoolHandle has remote bytes, a TextHandle made ones, a TailHandle growing ones.
+"""Handles: what an open file is. A SpoolHandle has remote bytes, a TextHandle made ones; growing ones are `tail`'s.
 
 Reading makes sure that the bytes are here; writing, that the file is whole and the journal knows. Whose file it is, and
 whether it may be opened at all, is settled before (`files`).
@@ -13,8 +13,7 @@ from agavefs.fetch import Fetcher
 from agavefs.spool import Spool
 from agavefs.window import Ahead
 from agavefs.writeback import Writeback
-from agavesh.client.errors import AgaveError, Changed, ReadOnly
-from agavesh.client.storage import Storage
+from agavesh.client.errors import AgaveError, ReadOnly
 
 _log = logging.getLogger(__name__)
 
@@ -42,42 +41,6 @@ class TextHandle:
 
     async def write(self, start: int, data: bytes) -> None:
         raise ReadOnly("this file can't be changed")
-
-    async def flush(self) -> None: ...
-    async def sync(self) -> None: ...
-    async def release(self) -> None: ...
-
-
-class TailHandle:
-    """A file that a job still writes. It asks for the size at each end of the file, and keeps no bytes."""
-
-    direct = True
-
-    def __init__(self, storage: Storage, inner: str, size: int) -> None:
-        self._storage, self._inner, self._size = storage, inner, size
-
-    async def read(self, start: int, size: int) -> bytes:
-        if start + size > self._size:
-            self._size = (await self._storage.stat(self._inner)).size or 0
-        stop = min(start + size, self._size)
-        if start >= stop:
-            return b""
-        got = bytearray()
-        try:
-            async with self._storage.read(self._inner, start, stop) as stream:
-                skip = start - stream.start  # a platform without ranges begins at the beginning
-                async for chunk in stream:
-                    got += chunk[max(0, skip) :]
-                    skip -= min(len(chunk), max(0, skip))
-                    if len(got) >= stop - start:
-                        break
-        except Changed:  # shorter than it was: begun anew
-            self._size = 0
-            return b""
-        return bytes(got[: stop - start])
-
-    async def write(self, start: int, data: bytes) -> None:
-        raise ReadOnly("what a job writes can't be changed")
 
     async def flush(self) -> None: ...
     async def sync(self) -> None: ...

@@ -255,9 +255,10 @@ class Looks:
             if len(self._grounds) >= _GROUNDS:
                 self._grounds.clear()
             settled = isinstance(node, StorageNode) and not isinstance(node.storage, JobStorage)
+            fresh = node.fresh if isinstance(node, StorageNode) else self._fixed_fresh
             ground = self._grounds[inode.number] = Ground(
                 node,
-                node.fresh if isinstance(node, StorageNode) and settled else self._fixed_fresh,
+                fresh if settled else min(fresh, self._fixed_fresh),  # a job may have ended meanwhile
                 settled and not self.read_only,
                 isinstance(node, StorageNode) and node.growing,
             )

@@ -63,6 +63,7 @@ class Spool:
         self.path, self.remote, self.storage = path, remote, storage
         self.size, self.version, self.base = size, version, version
         self.present = Extents()
+        self.growing = False  # others write it still, at its end: what is here is true, but there may be more by now
         self.young = False  # fetched so shortly after a change that the version proves nothing
         self.stamp: str | None = None  # what the platform said of the bytes when it first sent some
         self.users = 0
@@ -151,6 +152,10 @@ class Spool:
         self.keeper.grown(size - before)
         self.size = size
         self._changed()
+
+    def grow_to(self, size: int) -> None:
+        """Others have made it so large by now."""
+        self.growing, self.size, self.base = True, size, (size, 0.0)
 
     def sync(self) -> None:
         """To the disk. Blocks: call it from a thread."""

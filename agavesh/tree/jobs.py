@@ -24,6 +24,7 @@ BY_NAME, BY_STATUS = "by-name", "by-status"
 NEWEST = 250  # jobs that are listed; older ones open by their id
 _LIST_FRESH = 2.0  # seconds: a job that was just submitted is looked for at once
 _JOB_FRESH = 2.0  # seconds that a job which has not ended is believed
+_GROWING_FRESH = 1.0  # seconds that its outputs are: who follows one looks once a second, and is to see it within two
 _ENDED_FRESH = 300.0  # seconds: what a job has left changes no more, but may be deleted
 _FOLDER = READ | EXECUTE
 
@@ -129,7 +130,7 @@ class JobDirectory(Directory):
     def _child(self, name: str) -> Node:
         path, changed = f"{self.path}/{name}", _changed(self.job)
         if name == "outputs":
-            fresh = self.jobs.listings.life(_ENDED_FRESH if self.ended else _JOB_FRESH)
+            fresh = self.jobs.listings.life(_ENDED_FRESH if self.ended else _GROWING_FRESH)
             return StorageDirectory(
                 path, Entry(name, "dir", 0, changed, _FOLDER), JobStorage(self.jobs.agave, self.job.id),
                 self.jobs.listings, "/", fresh, not self.ended,

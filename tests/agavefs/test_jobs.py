@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import os
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +113,95 @@ async def test_cat_of_a_running_job_gives_what_is_there(mount: Mount, agave: Aga
     assert await (mount.path / "jobs" / job / "status").read_text() == "RUNNING\n"
     await agave.jobs.manage(jobId=job, body={"action": "stop"})
     await reached(agave, job, "STOPPED", "KILLED", "FAILED")
+
+
+@asynccontextmanager
+async def growing(mount: Mount, agave: Agave, content: bytes) -> AsyncIterator[tuple[trio.Path, Path]]:
+    """The output of a running job that only the test writes: as the mount has it, and where the job does."""
+    job = await submitted(agave, appId="ticker-1.0", parameters={"lines": 1, "delay": 1000})
+    await reached(agave, job, "RUNNING")
+    found: list[Path] = []
+
+    async def has_begun() -> bool:
+        found.extend(path.parent for path in mount.tenant.root.rglob("*.out") if job in path.parent.name)
+        return bool(found)
+
+    await mount.until(has_begun)
+    real = found[0] / "log"
+    real.write_bytes(content)
+    yield mount.path / "jobs" / job / "outputs/log", real
+    await agave.jobs.manage(jobId=job, body={"action": "stop"})
+    await reached(agave, job, "STOPPED", "KILLED", "FAILED")
+
+
+async def test_a_large_log_of_a_running_job_comes_by_blocks_side_by_side(mount: Mount, agave: Agave) -> None:
+    content = os.urandom(2**20) * 24
+    async with growing(mount, agave, content) as (log, _):
+        mount.tenant.faults.requests.clear()
+        done = await mount.run("sha256sum", log)
+        assert done.stdout.split()[0] == hashlib.sha256(content).hexdigest()
+        counted = mount.counted()
+        assert counted["jobs.downloadOutput"] <= 24  # one for each read(2) were 800
+        assert counted["jobs.listOutputs"] <= 4
+
+
+async def test_who_reads_a_growing_file_sees_it_as_it_was_when_it_was_opened(mount: Mount, agave: Agave) -> None:
+    async with growing(mount, agave, b"one\n") as (log, real):
+        async with await log.open("rb", buffering=0) as file:
+            assert await file.read(100) == b"one\n"
+            with real.open("ab") as more:
+                more.write(b"two\n")
+            assert await file.read(100) == b""  # its end, as `grep` and `cat` wait for
+            seen = b""
+
+            async def sees_more() -> bool:  # who reads on, as `tail -f` does
+                nonlocal seen
+                seen += await file.read(100)
+                return seen == b"two\n"
+
+            await mount.until(sees_more)
+        assert await log.read_bytes() == b"one\ntwo\n"
+
+
+async def test_the_size_of_a_growing_file_is_never_behind_what_is_read(mount: Mount, agave: Agave) -> None:
+    async with growing(mount, agave, b"one\n") as (log, real):
+        async with await log.open("rb", buffering=0) as file:
+            assert await file.read(100) == b"one\n"
+            with real.open("ab") as more:
+                more.write(b"two\n")
+
+            async def has_grown() -> bool:
+                return (await trio.to_thread.run_sync(os.fstat, file.fileno())).st_size == 8
+
+            await mount.until(has_grown)
+            assert await file.read(100) == b"two\n"
+
+
+async def test_a_growing_file_that_is_begun_anew_is_read_anew(mount: Mount, agave: Agave) -> None:
+    async with growing(mount, agave, b"old and long\n") as (log, real):
+        async with await log.open("rb", buffering=0) as file:
+            assert await file.read(100) == b"old and long\n"
+            real.write_bytes(b"new\n")
+
+            async def is_new() -> bool:
+                assert await file.read(100) == b""  # at its end, where it is looked how large it is
+                await file.seek(0)
+                return await file.read(100) == b"new\n"
+
+            await mount.until(is_new)
+
+
+async def test_what_a_job_has_left_is_kept_as_any_file_is(mount: Mount, agave: Agave) -> None:
+    async with growing(mount, agave, b"all of it\n") as (log, _):
+        assert await log.read_bytes() == b"all of it\n"
+
+    async def is_kept() -> bool:
+        assert await log.read_bytes() == b"all of it\n"
+        mount.tenant.faults.requests.clear()
+        assert await log.read_bytes() == b"all of it\n"
+        return not mount.counted().get("jobs.downloadOutput")
+
+    await mount.until(is_kept)
 
 
 async def test_a_job_that_is_not_there_is_not_there(mount: Mount) -> None:
