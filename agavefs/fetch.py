@@ -147,7 +147,7 @@ class Fetcher:
         self._nursery, self._spools = nursery, spools
         self._patience = patience
         self._ranges, self._singles = Turns(_RANGES), Turns(_SINGLES)
-        self._rate = Rate()
+        self.rate = Rate()
         self._fillings: dict[Spool, _Filling] = {}
 
     # what readers ask ------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class Fetcher:
     def _reach(self, spool: Spool, start: int, stop: int, window: int) -> tuple[int, int]:
         """Where fetching is to end for a read of `[start, stop)`, and the size of its requests."""
         files = max(1, len(self._fillings))
-        line = _UNKNOWN if self._rate.known is None else max(FIRST, int(self._rate.known * _AHEAD)) // files
+        line = _UNKNOWN if self.rate.known is None else max(FIRST, int(self.rate.known * _AHEAD)) // files
         window = min(window, line, self._spools.share(files))
         block = BLOCK_LEAST
         while block < BLOCK and block * 8 <= window:
@@ -329,7 +329,7 @@ class Fetcher:
                 pieces.append(chunk)
                 come += len(chunk)
                 filling.moved += len(chunk)
-                self._rate.came(len(chunk), trio.current_time())
+                self.rate.came(len(chunk), trio.current_time())
                 if come - flight.at >= _PUT or filling.due(flight, flight.at, come):
                     self._put(spool, filling, flight, pieces, come)
                     pieces = []

@@ -123,6 +123,7 @@ async def cancel_later(scope: trio.CancelScope) -> None:
 
 async def test_who_reads_on_finds_it_there(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
     spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery, spools), Ahead()
+    fetcher.rate.known = 1e9  # bytes a second: a fast line
     for start in range(0, len(CONTENT), 131072):
         await fetcher.read(spool, start, start + 131072, ahead=ahead)
         assert spool.read(start, start + 131072) == CONTENT[start : start + 131072]
@@ -202,6 +203,7 @@ async def test_the_first_bytes_of_a_block_are_handed_on_as_they_come(
 async def test_a_single_place_waits_for_no_block_of_another_file(spools: Spools, nursery: trio.Nursery) -> None:
     shelf = Shelf(bytes(160 * 2**20))
     spool, fetcher = spool_of(shelf, spools), Fetcher(nursery, spools)
+    fetcher.rate.known = 1e9  # bytes a second: a fast line
     shelf.gate = trio.Event()
     async with trio.open_nursery() as readers:
         for begin in (32 * 2**20, 96 * 2**20):
@@ -234,6 +236,17 @@ async def test_of_those_that_wait_for_a_turn_the_one_that_is_wanted_is_next(nurs
         flights[2].wanted = True
     await trio.testing.wait_all_tasks_blocked()
     assert order == [2, 0, 1, 3]
+
+
+async def test_on_a_slow_line_little_is_asked_for_ahead(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
+    spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery, spools), Ahead()
+    fetcher.rate.known = 4e6
+    for at in range(0, 2**24, 131072):
+        ahead.window(at, at + 131072)
+    shelf.gate, shelf.let = trio.Event(), 2
+    await fetcher.read(spool, 2**24, 2**24 + 131072, ahead=ahead)
+    await trio.testing.wait_all_tasks_blocked()
+    assert max(stop or 0 for _, stop in shelf.asked) - 2**24 <= 2 * 2**20 + 131072  # half a second's worth
 
 
 async def test_what_nobody_reads_any_more_is_given_up(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
