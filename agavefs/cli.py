@@ -1,4 +1,4 @@
-"""The command `agavefs`: mount, run, umount, status."""
+"""The command `agavefs`: mount, run, umount, refresh, status."""
 
 from __future__ import annotations
 
@@ -96,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     umount.add_argument("dir", metavar="DIR", type=Path)
     umount.set_defaults(run=_umount)
 
+    refresh = commands.add_parser("refresh", help="look anew at what a mount shows")
+    refresh.add_argument("path", metavar="PATH", nargs="?", default="", help="in a mount, or in the tree; or all")
+    refresh.set_defaults(run=_refresh)
+
     status = commands.add_parser("status", help="what is mounted, and what is not sent yet")
     status.set_defaults(run=_status)
     return parser
@@ -110,6 +114,16 @@ def _how(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         type=size_of,
         help="room for what is fetched: 500M, 2G (10G or a tenth of the disk)",
+    )
+    parser.add_argument(
+        "--cache-ttl",
+        metavar="SECONDS",
+        type=_seconds,
+        default=30.0,
+        help="for how long what the platform has told is believed (30; 0: never)",
+    )
+    parser.add_argument(
+        "--offline-ok", action="store_true", help="show what is here, however old, while the platform does not answer"
     )
     parser.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
 
@@ -141,6 +155,9 @@ def _mount(asked: argparse.Namespace) -> int:
         return EX_USAGE
     mountpoint = Path(os.path.abspath(asked.places[-1]))  # noqa: PTH100  # resolve() would ask a mount that hangs
     asked.source = "".join(asked.places[:-1])
+    if asked.offline_ok and not asked.cache_ttl:
+        _say("--offline-ok shows what was told before, and --cache-ttl 0 believes none of it")
+        return EX_USAGE
     if trouble := _no_way(mountpoint):
         _say(trouble)
         return EX_UNAVAILABLE if "/dev/fuse" in trouble or "fusermount3" in trouble else EX_OSERR
@@ -159,6 +176,7 @@ def _mount(asked: argparse.Namespace) -> int:
     arguments = ["mount", *asked.places[:-1], str(mountpoint)]
     arguments += [f"--cache-size={max(1, asked.cache_size >> 10)}K"] if asked.cache_size is not None else []
     arguments += ["--read-only"] if asked.read_only else []
+    arguments += [f"--cache-ttl={asked.cache_ttl}", *(["--offline-ok"] if asked.offline_ok else [])]
     arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
     arguments += [part for options in asked.options for part in ("-o", options)]
     # those that hold a place of their own for a moment share a log
@@ -213,6 +231,7 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         fuse, read_only = _options(asked.options, notice)
         options = mount.Options(
             mountpoint, places, source=asked.source, read_only=asked.read_only or read_only, room=asked.cache_size,
+            fresh=asked.cache_ttl, offline_ok=asked.offline_ok,
             deadlines=_deadlines(), fuse=fuse, held=asked.held,
         )  # fmt: skip
         left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
@@ -234,6 +253,16 @@ def size_of(text: str) -> int:
     if found is None or not (size := int(float(found[1]) * 2 ** (10 * ("KMGT".index(found[2].upper() or "M") + 1)))):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: write 500M or 2G")
     return size
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def _exit_status(error: Exception) -> int:
@@ -344,6 +373,48 @@ def _owed(card: Card) -> int:
     from agavefs.journal import count
 
     return count(Path(card.cache), card.owner)
+
+
+def _refresh(asked: argparse.Namespace) -> int:
+    """Have mounts forget what is at a path: one that it is in, or all where it is a path of the tree."""
+    import trio
+
+    from agavesh.client import mounts
+    from agavesh.client.path import parse_uri
+
+    places = Places.of()
+    cards = places.cards()
+    question = mounts.Ask("refresh", ["/"])
+    if asked.path:
+        here = os.path.abspath(asked.path)  # noqa: PTH100  # resolve() would ask a mount that hangs
+        around = [card for card in cards if f"{here}/".startswith(f"{card.mountpoint.rstrip('/')}/")]
+        if around:
+            cards = [max(around, key=lambda card: len(card.mountpoint))]
+            question = mounts.Ask("refresh", inside=[os.path.relpath(here, cards[0].mountpoint)])
+        elif "://" in asked.path or asked.path.startswith("job:"):
+            try:
+                question = mounts.Ask("refresh", [parse_uri(asked.path).tree_path])
+            except AgaveError as error:
+                _say(str(error))
+                return EX_USAGE
+        elif asked.path.startswith("/"):
+            question = mounts.Ask("refresh", [asked.path])
+        else:
+            _say(f"{asked.path} is in no mount")
+            return EX_USAGE
+    if not cards:
+        _say("nothing is mounted")
+        return EX_UNAVAILABLE
+    status = 0
+    for card in cards:
+        try:
+            answer = trio.run(functools.partial(mounts.ask, places.socket(card), question))
+        except AgaveError as error:
+            answer = mounts.Answer(error=str(error))
+        if answer.error:
+            _say(f"{card.mountpoint}: {answer.error}")
+            status = EX_TEMPFAIL
+    return status
 
 
 def _status(asked: argparse.Namespace) -> int:

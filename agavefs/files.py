@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 from agavefs.ahead import Walks
 from agavefs.attributes import UNSETTLED
-from agavefs.fetch import Fetcher
+from agavefs.fetch import SMALL, Fetcher
 from agavefs.handles import Handle, SpoolHandle, TextHandle
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
-from agavefs.spool import YOUNG, Spool, Spools
+from agavefs.spool import YOUNG, Spool, Spools, Unkept
 from agavefs.tail import TailHandle
 from agavefs.writeback import Writeback
 from agavesh.client.errors import BadArgument, Changed, NotAllowed, NotFound, WrongKind
@@ -31,6 +31,7 @@ from agavesh.tree.node import File
 from agavesh.tree.storage import StorageFile
 
 _UNKNOWN = -1.0  # when a file was modified whose platform does not say: no version, but there it is
+_JUST_TOLD = 2.0  # seconds
 _PAGE = 250  # entries, as most tenants have it
 
 
@@ -98,6 +99,8 @@ class Files:
             return False, TextHandle(await node.content(), direct=inode.entry.size is None)
         if node.growing:
             return False, TailHandle(self._spools, self._fetcher, node, lambda: inode.entry.size or 0)
+        if not writable and not flags & os.O_TRUNC:
+            node = await self._fetched(inode, node)
         keep, spool = self._spool(inode, node)
         handle = SpoolHandle(spool, self._fetcher, self._writeback, writable=writable, append=bool(flags & os.O_APPEND))
         handle.seen = keep  # by way of the kernel's cache
@@ -111,6 +114,37 @@ class Files:
             self._spools.drop(spool)
             raise
         return keep, handle
+
+    async def _fetched(self, inode: Inode, node: StorageFile) -> StorageFile:
+        """Have a small file here before anybody sees its size, unless that was just told: it may be another by now."""
+        if inode.age() <= _JUST_TOLD or not 0 < (inode.entry.size or 0) <= SMALL or self._spools.refusing:
+            return node
+        shown = inode.shown
+        _, spool = self._spool(inode, node)
+        inode.shown = shown  # it is not shown before it is opened
+        if spool.dirty or spool.whole:
+            return node
+        self._spools.take(spool)
+        try:
+            await self._fetcher.ensure(spool, 0, spool.size)
+        except Changed:
+            self._doubt(inode)
+            await self._check(inode)
+            found = inode.node
+            if not isinstance(found, StorageFile):
+                raise WrongKind(f"{inode.path} is a folder by now") from None
+            return found
+        except Unkept:
+            pass  # it is read past the spool
+        finally:
+            self._spools.drop(spool)
+        return node
+
+    def _doubt(self, inode: Inode) -> None:
+        """What is known of a file is not so any more: whoever opens it next is to find what is there now."""
+        inode.told = float("-inf")
+        if inode.parent is not None:
+            self._listings.forget(inode.parent.path)
 
     def _opened(self, inode: Inode, handle: Handle, keep: bool) -> Opened:
         number = next(self._numbers)
@@ -213,10 +247,7 @@ class Files:
         try:
             return await it.read(start, size)
         except Changed:
-            # this version is over; whoever opens the file next is to find what is there now
-            inode.told = float("-inf")
-            if inode.parent is not None:
-                self._listings.forget(inode.parent.path)
+            self._doubt(inode)
             if not isinstance(it, SpoolHandle) or spool is None or not await self._anew(inode, it, spool):
                 raise
         return await it.read(start, size)
@@ -235,8 +266,8 @@ class Files:
         if handle.seen or not isinstance(node, StorageFile):
             return False
         _, fresh = self._spool(inode, node)
-        if fresh is spool:
-            return False
+        if fresh is spool or fresh.size < spool.size:
+            return False  # of what is shorter the kernel would make up the rest
         self._spools.take(fresh)
         handle.turn_to(fresh)
         self._spools.drop(spool)

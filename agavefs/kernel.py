@@ -90,12 +90,19 @@ class Kernel(pyfuse3.Operations):
         super().__init__()
         self.looks, self.names, self.files, self.deadlines = looks, names, files, deadlines
         self._owner = os.getuid(), os.getgid()
-        files.on_changed = self._changed
+        files.on_changed = self.changed
 
-    def _changed(self, inode: Inode) -> None:
+    def changed(self, inode: Inode) -> None:
         try:
             # attributes only: pages are dropped by the next open, and asking for that here could wait for ourselves
             pyfuse3.invalidate_inode(InodeT(inode.number), attr_only=True)
+        except OSError:
+            pass  # the kernel does not know it, or is done with us
+
+    def appeared(self, parent: int, name: str) -> None:
+        """A name that was not there may be by now. Waits for what goes on in that folder: to be called in a thread."""
+        try:
+            pyfuse3.invalidate_entry(InodeT(parent), os.fsencode(name))
         except OSError:
             pass  # the kernel does not know it, or is done with us
 
@@ -108,7 +115,7 @@ class Kernel(pyfuse3.Operations):
         except NotFound:
             attributes = EntryAttributes()
             attributes.st_ino = InodeT(0)  # so the kernel keeps it that there is none
-            attributes.entry_timeout = self.looks.negative(parent_inode)
+            attributes.entry_timeout = self.looks.negative(parent_inode, os.fsdecode(name))
             return attributes
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:

@@ -90,6 +90,7 @@ class Looks:
         self._listings = listings
         self._extra = extra or {}
         self._find_root = find_root
+        self._said_no: cachetools.TTLCache[tuple[int, str], str] = cachetools.TTLCache(10_000, _VALID + 1)
         self._fixed_fresh = min(_FIXED_FRESH, listings.fresh)
         self._asked: cachetools.TTLCache[str, bool] = cachetools.TTLCache(10_000, _LISTED_NEXT)
         self._own: dict[int, dict[str, Inode]] = {}  # by folder
@@ -264,9 +265,20 @@ class Looks:
             )
         return ground
 
-    def negative(self, number: int) -> float:
+    def missing(self, paths: list[str]) -> list[tuple[int, str]]:
+        """Names at or below these paths that the kernel may believe are not there, each with its folder's number."""
+        found = []
+        for (number, name), path in list(self._said_no.items()):
+            if any(path == above or path.startswith(f"{above.rstrip('/')}/") for above in paths):
+                found.append((number, name))
+                del self._said_no[(number, name)]
+        return found
+
+    def negative(self, number: int, name: str) -> float:
         """For how many seconds the kernel may believe that a name is not in that folder."""
-        folder = self.inodes[number].node
+        parent = self.inodes[number]
+        folder = parent.node
+        self._said_no[(number, name)] = f"{parent.path.rstrip('/')}/{name}"
         if not isinstance(folder, StorageDirectory):
             return 0.0
         if (kept := self._listings.kept(folder.path, fresh=folder.fresh)) is None:

@@ -27,14 +27,17 @@ from agavefs.kernel import Deadlines, Kernel
 from agavefs.looks import Looks
 from agavefs.names import Names
 from agavefs.places import Card, Places
+from agavefs.refresh import Refresh
 from agavefs.shelf import Shelf
 from agavefs.source import Source
 from agavefs.spool import Spools
 from agavefs.writeback import Writeback
+from agavesh.client import mounts
 from agavesh.client.accounts import Account
 from agavesh.client.errors import AgaveError
 from agavesh.client.local import stay_up
 from agavesh.client.storage import SystemStorage
+from agavesh.tree.listing import FRESH, ListingCache
 from agavesh.tree.node import Directory
 from agavesh.tree.workspace import Workspace, open_workspace
 
@@ -56,6 +59,8 @@ class Options:
     source: str = ""  # a folder of the tree, by its path or URI; all of it otherwise
     read_only: bool = False
     room: int | None = None
+    fresh: float = FRESH  # seconds that a listing is believed
+    offline_ok: bool = False  # what is here is shown, however old, while the platform does not answer
     deadlines: Deadlines = field(default_factory=Deadlines)
     fuse: frozenset[str] = frozenset()  # options for the kernel
     held: int | None = None  # the reading end of a pipe: who mounts for a while closes the other, or dies
@@ -69,7 +74,9 @@ async def serve(
     `ready` is called as soon as the mount answers; `notice` is told what the user should know. Without an `account` it
     is the one that is configured, or the embedded tenant's.
     """
-    async with open_workspace(account, notice=notice) as workspace:
+    async with open_workspace(
+        account, notice=notice, fresh=options.fresh, offline_ok=options.offline_ok
+    ) as workspace:
         journal = Journal(options.places.cache, f"{workspace.agave.username or ''}@{workspace.agave.url}")
         try:
             async with trio.open_nursery() as nursery:
@@ -106,7 +113,7 @@ async def _serve(
     )
 
     def status() -> str:
-        return _status(card, spools, shelf, writeback, looks, walks)
+        return _status(card, workspace, spools, shelf, writeback, looks, walks)
 
     extra = control.make_control({"status": status, "errors": errors.text}, lambda: writeback.stranded)
     looks = Looks(
@@ -116,8 +123,15 @@ async def _serve(
     files = Files(looks, workspace.listings, spools, fetcher, writeback, walks)
     names = Names(looks, workspace.listings, files, writeback, walks)
     kernel = Kernel(looks, names, files, options.deadlines)
+    refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
     options.places.sweep(journal)
-    with _mounted(kernel, options, card.source or workspace.agave.url), options.places.registered(card):
+    with (
+        _mounted(kernel, options, card.source or workspace.agave.url),
+        options.places.registered(card),
+        mounts.bound(options.places.socket(card)) as listening,
+    ):
+        nursery.start_soon(mounts.listen, listening, refresh.act)
+        nursery.start_soon(_refresh_on_signal, refresh)
         nursery.start_soon(_end_when_told, options.mountpoint, writeback, options.held)
         if not options.read_only:
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
@@ -134,6 +148,17 @@ async def _serve(
         _log.warning("%d files could not be sent, and are kept for the next mount", left)
     await spools.close()
     return left
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _offline(listings: ListingCache) -> str:
+    """Whether what is shown may be older than it is believed to be."""
+    if listings.offline_since is not None:
+        return f"since {_at(listings.offline_since)}: what was here is shown, however old"
+    return "no, but allowed" if listings.offline_ok else "not allowed"
 
 
 def account_of(card: Card) -> str:
@@ -158,7 +183,9 @@ def _mounted(kernel: Kernel, options: Options, name: str) -> Iterator[None]:
 
 
 async def _end_when_told(mountpoint: Path, writeback: Writeback, held: int | None) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+    # who has started it in a terminal wants it to end with the terminal
+    ends = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if os.isatty(0) else []))
+    with trio.open_signal_receiver(*ends) as signals:
         if held is not None:
             # a batch system ends all processes of a job alike: what writes is to end first
             await trio.lowlevel.wait_readable(held)
@@ -190,6 +217,16 @@ async def _end_when_told(mountpoint: Path, writeback: Writeback, held: int | Non
         pyfuse3.terminate()
 
 
+async def _refresh_on_signal(refresh: Refresh) -> None:
+    """SIGHUP, as daemons have it: look anew."""
+    if os.isatty(0):
+        return
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            _log.info("asked to look anew")
+            await refresh(["/"])
+
+
 async def _warm(looks: Looks) -> None:
     """Open a connection and list the systems, before anybody asks. Trouble is told to who asks."""
     try:
@@ -201,13 +238,20 @@ async def _warm(looks: Looks) -> None:
         _log.warning("the platform can't be reached yet: %s", error)
 
 
-def _status(card: Card, spools: Spools, shelf: Shelf, writeback: Writeback, looks: Looks, walks: Walks) -> str:
+def _status(
+    card: Card, workspace: Workspace, spools: Spools, shelf: Shelf, writeback: Writeback, looks: Looks, walks: Walks
+) -> str:
     """`.agavefs/status`."""
+    listings = workspace.listings
+    ages = listings.ages()
     lines = [
         f"account     {account_of(card)}",
         f"source      {card.source or '/'}",
-        f"since       {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(card.since))}",
+        f"since       {_at(card.since)}",
         f"access      {'read-only' if card.read_only else 'read and write'}",
+        f"platform    {workspace.agave.health}",
+        f"offline     {_offline(listings)}",
+        f"listings    {len(ages)} kept, the oldest of {max(ages, default=0):.0f} s, believed for {listings.fresh:g} s",
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
         f"kept        {shelf.total} bytes of them for later, by all mounts of {shelf.folder.parent}",
         f"ahead       {spools.foreseen} bytes fetched before they were asked for, {spools.wasted} for nothing",

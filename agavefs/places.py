@@ -1,6 +1,7 @@
 """Places: where mounts keep what they keep on this machine, and how one finds another.
 
     STATE/agavesh/<host>/mounts/        mounts/<owner>.json: one card for each mount that lives, whatever its cache
+                                        mounts/<owner>.sock: where it listens to what it is asked
                                         log/<owner>.log
                                         cache/, unless another was named: journal.db, owners/, spools/<owner>/, kept/
 
@@ -15,15 +16,14 @@ import errno
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from platformdirs import user_state_path
 
 from agavefs.journal import Journal
+from agavesh.client import mounts
 
 # filesystems whose locks and shared memory SQLite can't rely on
 _REMOTE = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3|afs|9p|fuse\..*sshfs")
@@ -57,8 +57,8 @@ class Places:
 
     @classmethod
     def of(cls, cache: Path | None = None) -> Places:
-        host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "here"
-        state = user_state_path("agavesh") / host / "mounts"
+        state = mounts.state_folder()
+        host = state.parent.name
         if cache is None and (named := os.environ.get("AGAVEFS_CACHE_DIR")):
             cache = Path(named)
         if cache is None and (near := os.environ.get("TMPDIR")) and any(os.environ.get(name) for name in _JOB):
@@ -127,7 +127,12 @@ class Places:
                     found.append(card)
                 else:
                     path.unlink(missing_ok=True)
+                    self.socket(card).unlink(missing_ok=True)
         return sorted(found, key=lambda card: card.since)
+
+    def socket(self, card: Card) -> Path:
+        """Where a mount listens."""
+        return mounts.socket_of(card.owner, self.state)
 
     def sweep(self, journal: Journal) -> None:
         """Throw away the spools of dead mounts that nobody is owed."""

@@ -81,7 +81,10 @@ async def _run(here: Session, statement: Statement, at: str) -> int:
     try:
         here.output = _output(here, statement)
         given = {name: await _expanded(here, values) for name, values in _given(command, statement).items()}
-        return await command.function(here, *_places(command, given), **_options(command, statement)) or 0
+        try:
+            return await command.function(here, *_places(command, given), **_options(command, statement)) or 0
+        finally:
+            await here.tell_mounts()
     except (AgaveError, OSError) as error:
         return report(here, error, at)
     except ValueError as error:

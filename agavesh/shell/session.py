@@ -55,6 +55,7 @@ class Session:
         self.cwd = self.before = "/"
         self.status = 0
         self.open_now: Workspace | None = None
+        self._changed: set[str] = set()  # tree paths that mounts have not been told of
         self.account: Account | None = None
         self._nursery: trio.Nursery | None = None
         self._closing: trio.Event | None = None
@@ -99,8 +100,18 @@ class Session:
         self.account = await self._find()
         closing = self._closing = trio.Event()
         async with open_workspace(self.account) as workspace:
+            workspace.listings.on_change = self._changed.add
             task_status.started(workspace)
             await closing.wait()
+
+    async def tell_mounts(self) -> None:
+        """Have the mounts of this machine know at once what a command has changed."""
+        if self._changed and self.open_now is not None:
+            from agavesh.client.mounts import tell
+
+            changed = set(self._changed)
+            self._changed.clear()
+            await tell(self.open_now.agave.url, changed)
 
     async def _find(self) -> Account:
         from agavesh.client.local import current_account

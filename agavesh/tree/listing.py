@@ -140,7 +140,7 @@ class ListingCache:
 
     `fresh` is for how long (seconds) a listing is believed where nothing else is said. With `offline_ok`, an old one is
     given where the platform does not answer, and `offline_since` (epoch seconds) says since when. `on_change` is told
-    of each folder in which we have changed something.
+    of each path at which we have changed something.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class ListingCache:
         self.offline_since: float | None = None
         self._tried = -math.inf  # when somebody asked in vain
         self._absent: cachetools.LRUCache[str, dict[str, float]] = cachetools.LRUCache(_ABSENT)
-        self.on_change: Callable[[str], object] = lambda key: None
+        self.on_change: Callable[[str], object] = lambda path: None
         self._kept: cachetools.LRUCache[str, Listing[Any]] = cachetools.LRUCache(
             room, getsizeof=lambda listing: 256 + _WEIGHT * len(listing.items)
         )
@@ -375,7 +375,7 @@ class ListingCache:
             flight.listing.change(name, item)
         if (listing := self._kept.get(key)) is not None:
             listing.change(name, item)
-        self.on_change(key)
+        self.on_change(f"{key.rstrip('/')}/{name}")
 
     def forget(self, key: str, *, below: bool = False) -> None:
         """Ask again at the next look; with `below`, for everything under it too."""

@@ -205,4 +205,4 @@ async def test_a_change_of_ours_is_told(clock: MockClock) -> None:
         listings.drop("/f", "a")
         listings.changed("/g")
         listings.forget("/h")
-        assert told == ["/f", "/f", "/g"]
+        assert told == ["/f/a", "/f/a", "/g"]

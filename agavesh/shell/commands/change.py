@@ -47,10 +47,13 @@ async def _mkdir_with_parents(here: Session, path: str) -> None:
     if not isinstance(node, StorageDirectory):
         raise ReadOnly(f"{node.path} can't be changed", hint="folders are made on systems: /systems/SYSTEM/…")
     inner = node.inner.rstrip("/")
-    for name in missing:
-        inner = f"{inner}/{name}"
-        await node.storage.mkdir(inner)
-    node.listings.forget(node.path, below=True)
+    try:
+        for name in missing:
+            inner = f"{inner}/{name}"
+            await node.storage.mkdir(inner)
+    finally:
+        node.listings.changed(f"{node.path.rstrip('/')}/{missing[0]}")
+        node.listings.forget(node.path)
 
 
 @command("rm", examples=["rm -f /systems/data.demo/alice/old.txt", "rm -r -y /systems/data.demo/alice/new"])
@@ -191,6 +194,7 @@ async def _copy(source: "Node", goal: _Goal) -> None:
     try:
         entry = await goal.folder.storage.replace(goal.inner, chunks(source))
     except AgaveError:
+        goal.folder.listings.changed(goal.path)
         goal.folder.listings.forget(goal.folder.path)
         raise
     goal.folder.listings.put(goal.folder.path, goal.name, entry)
