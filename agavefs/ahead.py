@@ -25,12 +25,13 @@ from agavefs.spool import Spools
 from agavefs.walk import EACH, FILES_LEAST, FILES_MOST, FOLDERS_LEAST, FOLDERS_MOST, Count, Place, Purse, Walk
 from agavesh.client.errors import AgaveError, Busy, NotAllowed, NotFound, ServerTrouble, TimedOut, Unreachable
 from agavesh.client.storage import Entry
+from agavesh.client.width import Width
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.storage import StorageDirectory, StorageNode
 
 _log = logging.getLogger(__name__)
 
-AT_ONCE = 48  # requests under way ahead of all programs together: three of four connections
+_FREE = 8  # one of so many connections is left to who waits
 _IDLE = 10.0  # seconds after which a walk on which nothing was taken is over
 _TROUBLE = 15.0  # seconds that a platform in trouble is left alone
 _PROGRAMS = 128  # that are remembered
@@ -56,11 +57,10 @@ class Walks:
         listings: ListingCache,
         spools: Spools,
         fetcher: Fetcher,
-        *,
-        at_once: int = AT_ONCE,
+        width: Width,
     ) -> None:
         self._nursery, self._listings, self._spools, self._fetcher = nursery, listings, spools, fetcher
-        self._at_once = at_once
+        self._width, self._throttled = width, width.throttled
         self._programs: OrderedDict[int, _Program] = OrderedDict()
         self._crowd: _Program | None = None
         self._under_way = 0
@@ -129,15 +129,26 @@ class Walks:
     def _go_on(self, program: _Program) -> None:
         """Ask for what comes next, as far as purse and connections go."""
         walk = program.walk
-        if not walk.on or program.over or program.home is None or trio.current_time() < self._quiet_until:
+        if not walk.on or program.over or program.home is None:
+            return
+        if self._width.throttled != self._throttled:
+            self._throttled = self._width.throttled
+            self._hush("it takes no more")
+        if trio.current_time() < self._quiet_until:
             return
         if not program.watched:
             program.watched = True
             self._nursery.start_soon(self._watch, program)
-        while self._under_way < self._at_once and walk.folders.room and (place := walk.next_folder()) is not None:
+        while self._free and walk.folders.room and (place := walk.next_folder()) is not None:
             self._folder(program, place)
-        while self._under_way < self._at_once and walk.files.room and (wanted := walk.next_file()) is not None:
+        while self._free and walk.files.room and (wanted := walk.next_file()) is not None:
             self._file(program, *wanted)
+
+    @property
+    def _free(self) -> bool:
+        """Whether there is a connection to spare."""
+        limit = int(self._width.limit)
+        return max(self._under_way, self._width.under_way) < limit - max(1, limit // _FREE)
 
     def _folder(self, program: _Program, place: Place) -> None:
         assert program.home is not None
@@ -175,11 +186,7 @@ class Walks:
                     scope.cancel()
                 await act(program, *arguments)
         except (Busy, ServerTrouble, Unreachable, TimedOut) as trouble:
-            _log.info("nothing is fetched ahead for a while: %s", trouble)
-            self._quiet_until = trio.current_time() + _TROUBLE
-            for other in [*self._programs.values(), self._crowd]:
-                if other is not None:
-                    self._end(other)
+            self._hush(trouble)
         except (AgaveError, OSError) as error:
             if not isinstance(error, NotFound | NotAllowed):
                 _log.info("not fetched ahead: %s", error)
@@ -189,9 +196,15 @@ class Walks:
             program.scopes.discard(scope)
             self._under_way -= 1
         for other in [program, *self._programs.values()]:
-            if self._under_way >= self._at_once:
-                break
             self._go_on(other)
+
+    def _hush(self, why: object) -> None:
+        """The platform is in trouble: leave it alone."""
+        _log.info("nothing is fetched ahead for a while: %s", why)
+        self._quiet_until = trio.current_time() + _TROUBLE
+        for program in [*self._programs.values(), self._crowd]:
+            if program is not None:
+                self._end(program)
 
     async def _list(self, program: _Program, place: Place, node: StorageDirectory) -> None:
         listing = await node.stream()

@@ -25,6 +25,7 @@ from agavesh.client.storage import Entry
 FOLDERS_LEAST, FOLDERS_MOST = 2, 512  # folders that are listed and not read yet
 FILES_LEAST, FILES_MOST = 128 * 2**10, 64 * 2**20  # bytes of files that are fetched and not opened yet
 EACH = 16 * 2**10  # bytes that a file counts beside its own
+_BESIDE = 32  # folders that a program gets by reading files alone
 _LUCK, _LUCK_MOST = 6, 12  # how many more may be passed by than used, at first and ever
 _STRAYS = 3  # steps out of order, one after another, that end a walk
 _SORTED_MOST = 20_000  # names: larger folders are only expected to be read as they were told
@@ -219,16 +220,22 @@ class Walk:
                 self.files.waste(paid[0], asked=paid[1])
         place.file = name
         if fits:
+            place.runs += 1
+            self._strays = 0
+            if place.scanned:
+                self._reads += 1
+                self._score += 1
             if self.reading and (paid is None or paid[1]):
                 self.files.grow()
-            place.runs += 1
-            self._reads += place.scanned
-            self._strays = 0
+                if self.walking and self.folders.window < _BESIDE:
+                    self.folders.grow()
         elif fits is False:
             place.runs = self._reads = 0
             self._stray()
-        if not self.reading and (place.runs >= self._patience or self._reads >= self._patience):
-            self.reading = True
+        reading = self.reading or place.runs >= self._patience or self._reads >= self._patience
+        walking = self.walking or self._score >= self._patience
+        if (reading, walking) != (self.reading, self.walking):
+            self.reading, self.walking = reading, walking
             self._survey()
 
     def _enter(self, root: str, number: int, names: list[str]) -> Place:
@@ -273,6 +280,8 @@ class Walk:
         elif self.walking and place.scanned and self._flat and place.parent is not None and place.parent.scanned:
             self._flat = False
             self._survey()
+        elif self.walking and fits and place.steps in (1, self._patience):
+            self._push(place)  # it is gone through as well
 
     def _step(self, place: Place, before: str | None, name: str, *, files: bool) -> bool | None:
         """Whether it goes on in order; None if nobody can tell, or it went on further ahead."""
