@@ -125,9 +125,6 @@ def _how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline-ok", action="store_true", help="show what is here, however old, while the platform does not answer"
     )
-    parser.add_argument(
-        "--connections", metavar="N", type=_number, help="requests under way at once, at most (64, or AGAVE_CONNECTIONS)"
-    )
     parser.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
 
 
@@ -156,8 +153,6 @@ def _mount(asked: argparse.Namespace) -> int:
     if len(asked.places) > 2:
         _say("mount takes a source and a folder, no more")
         return EX_USAGE
-    if asked.connections is not None:
-        os.environ["AGAVE_CONNECTIONS"] = str(asked.connections)  # the client's own word for it, which the mount inherits
     mountpoint = Path(os.path.abspath(asked.places[-1]))  # noqa: PTH100  # resolve() would ask a mount that hangs
     asked.source = "".join(asked.places[:-1])
     if asked.offline_ok and not asked.cache_ttl:
@@ -231,6 +226,8 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         if word and asked.tell is not None:
             word(supervise.Word(ready=True))
             os.close(asked.tell)
+        else:
+            supervise.tell_systemd("READY=1")
 
     try:
         fuse, read_only = _options(asked.options, notice)
@@ -250,12 +247,6 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         word(supervise.Word(error=text, status=status)) if word else _say(text)
         return status
     return EX_TEMPFAIL if left else 0
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
-    return int(text)
 
 
 def size_of(text: str) -> int:
@@ -292,9 +283,9 @@ def _options(given: list[str], notice: Callable[[str], None]) -> tuple[frozenset
     for option in (option for options in given for option in options.split(",") if option):
         if option in ("ro", "rw"):
             read_only = option == "ro"
-        elif option in _TO_KERNEL:
+        elif option in _TO_KERNEL or option.startswith("fsname="):
             fuse.add(option)
-        elif option not in _UNDERSTOOD and not option.startswith("x-"):
+        elif option.partition("=")[0] not in _UNDERSTOOD and not option.startswith(("x-", "comment=")):
             notice(f"the option {option!r} is not known here, and left out")
     return frozenset(fuse), read_only
 

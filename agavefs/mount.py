@@ -97,7 +97,7 @@ async def _serve(
     room = options.room if options.room is not None else options.places.room()
     spools = Spools(options.places.spools(journal.owner), room=room, shelf=shelf)
     fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
-    walks = Walks(nursery, workspace.listings, spools, fetcher, workspace.agave.width)
+    walks = Walks(nursery, workspace.listings, spools, fetcher)
     writeback = Writeback(nursery, journal, spools, patience=patience)
     errors = control.Errors()
     logging.getLogger().addHandler(errors)
@@ -168,8 +168,9 @@ def account_of(card: Card) -> str:
 
 @contextlib.contextmanager
 def _mounted(kernel: Kernel, options: Options, name: str) -> Iterator[None]:
-    fsname = name.encode("ascii", "replace").decode().replace(",", "_")
-    fuse = {f"fsname={fsname}", "subtype=agavefs", *options.fuse}
+    fuse = {"subtype=agavefs", *options.fuse}
+    if not any(option.startswith("fsname=") for option in fuse):
+        fuse.add(f"fsname={name.encode('ascii', 'replace').decode().replace(',', '_')}")
     if options.read_only:
         fuse.add("ro")
     if {"allow_other", "allow_root"} & fuse:

@@ -24,12 +24,12 @@ _WRONG = (NotFound, WrongKind, NotAllowed, BadArgument)
 
 
 class Source:
-    """The root of a mount. `text` is what was asked for; "" or "/" is all there is."""
+    """The root of a mount. `text` is what was asked for; "", "/" or "agave://" is all there is."""
 
     def __init__(self, workspace: Workspace, text: str = "") -> None:
         self._workspace = workspace
         self._at = text
-        self.whole = text in ("", "/")
+        self.whole = text in ("", "/", "agave://")
 
     async def first(self, patience: float) -> Directory:
         """What to begin with. NotFound, WrongKind, NotAllowed or BadArgument: it is no folder that can be mounted."""

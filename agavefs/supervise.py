@@ -6,7 +6,9 @@ pipe, in lines of JSON; when the pipe closes without a word, it has died, and th
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,3 +91,11 @@ def tell(fd: int, word: Word) -> None:
         os.write(fd, msgspec.json.encode(word) + b"\n")
     except OSError:
         pass
+
+
+def tell_systemd(state: str) -> None:
+    """Tell the service manager, if one has started us and waits for it: sd_notify(3)."""
+    if place := os.environ.get("NOTIFY_SOCKET"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+            there.connect(f"\0{place[1:]}" if place.startswith("@") else place)
+            there.send(state.encode())

@@ -150,7 +150,7 @@ async def test_a_job_is_the_root(tenant: Tenant, agave: Agave, tmp_path: Path, s
         (f"{ALICE}/file", cli.EX_NOINPUT, "no folder"),
         ("/nothing", cli.EX_NOINPUT, "nothing"),
         ("job:0001-007", cli.EX_NOINPUT, "0001-007"),
-        ("agave://", cli.EX_NOINPUT, "names no system"),
+        ("agave:///x", cli.EX_NOINPUT, "names no system"),
     ],
 )
 async def test_a_source_that_is_no_folder_is_told_before_anything_is_mounted(
