@@ -125,6 +125,9 @@ def _how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline-ok", action="store_true", help="show what is here, however old, while the platform does not answer"
     )
+    parser.add_argument(
+        "--connections", metavar="N", type=_number, help="requests under way at once, at most (64, or AGAVE_CONNECTIONS)"
+    )
     parser.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
 
 
@@ -153,6 +156,8 @@ def _mount(asked: argparse.Namespace) -> int:
     if len(asked.places) > 2:
         _say("mount takes a source and a folder, no more")
         return EX_USAGE
+    if asked.connections is not None:
+        os.environ["AGAVE_CONNECTIONS"] = str(asked.connections)  # the client's own word for it, which the mount inherits
     mountpoint = Path(os.path.abspath(asked.places[-1]))  # noqa: PTH100  # resolve() would ask a mount that hangs
     asked.source = "".join(asked.places[:-1])
     if asked.offline_ok and not asked.cache_ttl:
@@ -247,6 +252,12 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         word(supervise.Word(error=text, status=status)) if word else _say(text)
         return status
     return EX_TEMPFAIL if left else 0
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
+    return int(text)
 
 
 def size_of(text: str) -> int:

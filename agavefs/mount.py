@@ -97,7 +97,7 @@ async def _serve(
     room = options.room if options.room is not None else options.places.room()
     spools = Spools(options.places.spools(journal.owner), room=room, shelf=shelf)
     fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
-    walks = Walks(nursery, workspace.listings, spools, fetcher)
+    walks = Walks(nursery, workspace.listings, spools, fetcher, workspace.agave.width)
     writeback = Writeback(nursery, journal, spools, patience=patience)
     errors = control.Errors()
     logging.getLogger().addHandler(errors)
