@@ -126,7 +126,7 @@ def _how(parser: argparse.ArgumentParser) -> None:
         "--offline-ok", action="store_true", help="show what is here, however old, while the platform does not answer"
     )
     parser.add_argument(
-        "--connections", metavar="N", type=_number, help="requests under way at once, at most (64, or AGAVE_CONNECTIONS)"
+        "--connections", metavar="N", type=_number, help="requests at once, at most (64, or AGAVE_CONNECTIONS)"
     )
     parser.add_argument("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as for mount(8)")
 
@@ -157,7 +157,7 @@ def _mount(asked: argparse.Namespace) -> int:
         _say("mount takes a source and a folder, no more")
         return EX_USAGE
     if asked.connections is not None:
-        os.environ["AGAVE_CONNECTIONS"] = str(asked.connections)  # the client's own word for it, which the mount inherits
+        os.environ["AGAVE_CONNECTIONS"] = str(asked.connections)  # which the mount inherits
     mountpoint = Path(os.path.abspath(asked.places[-1]))  # noqa: PTH100  # resolve() would ask a mount that hangs
     asked.source = "".join(asked.places[:-1])
     if asked.offline_ok and not asked.cache_ttl:
