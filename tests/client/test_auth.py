@@ -85,6 +85,24 @@ async def test_all_tasks_that_meet_one_expiry_share_one_refresh(tenant: Any, ali
     assert tenant.faults.requests["/token"] == 2
 
 
+async def test_fifty_clients_of_one_user_that_meet_one_expiry_share_one_refresh(
+    tenant: Any, alice: Account, accounts: Accounts
+) -> None:
+    tenant.faults.expire_tokens()
+    tokens: set[str | None] = set()
+
+    async def mount() -> None:  # each with files and locks of its own, as in a process of its own
+        async with Agave(account=dataclasses.replace(alice), accounts=Accounts(accounts.folder)) as agave:
+            assert await agave.files.list(**LIST)
+            tokens.add(agave.account.access_token)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(mount)
+    assert tenant.faults.requests["/token"] == 2
+    assert len(tokens) == 1
+
+
 PROCESS = """
 import os, sys, trio
 from agavesh.client import Agave
