@@ -47,6 +47,7 @@ _log = logging.getLogger(__name__)
 # as well.
 _TASKS = 500
 _IDLE_TASKS = 8
+_AHEAD = 8  # connections that are opened before anybody asks: a first walk needs as many at once
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ async def _serve(
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         if source.whole:
             nursery.start_soon(_warm, looks)
+        nursery.start_soon(workspace.agave.warm, _AHEAD)
         nursery.start_soon(spools.run)
         nursery.start_soon(stay_up, workspace.agave.account)
         _log.info("%s is mounted on %s", account_of(card), options.mountpoint)

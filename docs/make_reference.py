@@ -29,7 +29,7 @@ def _operations() -> Iterator[str]:
     documented = sum(operation.documented for service in SERVICES for operation in service.operations.values())
     yield f"{documented} operations that AgavePy documents, and those few beside them that are marked so. As methods:"
     yield "`await agave.files.list(systemId=…)`; in the shell: `api files list systemId=…`. Every call also takes"
-    yield "`search=`, `filter=`, `headers=` and `nonce=`."
+    yield "`search=`, `filter=`, `headers=`, `nonce=` and, for transfers, `bulk=`."
     for service in SERVICES:
         yield from ["", f"## {service.__name__.lower()}", "", (service.__doc__ or "").strip()]
         for operation in service.operations.values():

@@ -45,6 +45,20 @@ class Pool:
         body = Body(connection, self._take_back, message.patience if patience is None else patience)
         return Answer(head.status_code, Headers(head.headers), body)
 
+    async def warm(self, number: int) -> None:
+        """Open connections side by side until so many are idle. Trouble is for who needs one."""
+
+        async def one() -> None:
+            try:
+                connection = await self._connected()
+            except httpx.HTTPError:
+                return
+            self._keep(connection)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(number - len(self._idle)):
+                nursery.start_soon(one)
+
     def _warm(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
@@ -55,10 +69,16 @@ class Pool:
 
     def _take_back(self, connection: Connection) -> None:
         """A request is over: keep its connection for the next, or close it if it cannot take one."""
-        if connection.ready() and not self._closed:
-            self._idle.append(connection)
+        if connection.ready():
+            self._keep(connection)
         else:
             connection.close()
+
+    def _keep(self, connection: Connection) -> None:
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     async def aclose(self) -> None:
         """Close every idle connection; those in use follow when their bodies are closed."""

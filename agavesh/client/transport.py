@@ -112,6 +112,13 @@ class Transport:
         if pool is not None:
             await pool.aclose()
 
+    async def warm(self, number: int) -> None:
+        """Have so many connections open and idle, as far as calls under way leave room for them."""
+        try:
+            await (self._pool or await self._opened()).warm(min(number, int(self.width.limit) - self.width.under_way))
+        except AgaveError as trouble:
+            log.debug("no connections ahead: %s", trouble)
+
     # the two kinds of call
 
     def __call__(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:

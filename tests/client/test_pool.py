@@ -144,6 +144,28 @@ async def test_a_connection_that_the_other_side_has_closed_is_not_used_again() -
                 await trio.sleep(0.01)
 
 
+async def test_connections_are_opened_before_they_are_needed_and_then_used() -> None:
+    async with serving() as server, pool_of(server.url) as pool:
+        await pool.warm(5)
+        await pool.warm(5)
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(get, pool)
+        with trio.fail_after(10):
+            while server.opened < 5:
+                await trio.sleep(0.01)
+        assert server.opened == 5
+
+
+async def test_where_nothing_can_be_opened_ahead_nobody_is_troubled() -> None:
+    async with serving() as server:
+        url = server.url
+    async with pool_of(url) as pool:
+        await pool.warm(3)
+        with pytest.raises(httpx.ConnectError):
+            await get(pool)
+
+
 async def test_silence_times_out() -> None:
     async with serving() as server, pool_of(server.url) as pool:
         server.held = trio.Event()
