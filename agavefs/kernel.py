@@ -60,6 +60,7 @@ def handler(deadline: str | None = "metadata") -> Callable[[Act[P, T]], Act[P, T
                     return await act(self, *args, **kwargs)
             except trio.TooSlowError:
                 _log.warning("%s: no answer from the platform within %.0f s", act.__name__, seconds)
+                self.on_late(act.__name__, trio.current_time() - seconds)
                 raise FUSEError(errno.ETIMEDOUT) from None
             except FUSEError:
                 raise
@@ -82,6 +83,9 @@ def handler(deadline: str | None = "metadata") -> Callable[[Act[P, T]], Act[P, T
 
 class Kernel(pyfuse3.Operations):
     """The handlers, as the kernel calls them."""
+
+    # called when a handler's deadline is over, with its name and when it began, in trio's time
+    on_late: Callable[[str, float], object] = staticmethod(lambda act, began: None)
 
     supports_dot_lookup = False
     enable_writeback_cache = False

@@ -34,7 +34,7 @@ from agavefs.spool import Spools
 from agavefs.writeback import Writeback
 from agavesh.client import mounts
 from agavesh.client.accounts import Account
-from agavesh.client.errors import AgaveError
+from agavesh.client.errors import AgaveError, TimedOut
 from agavesh.client.local import stay_up
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.listing import FRESH, ListingCache
@@ -124,6 +124,9 @@ async def _serve(
     files = Files(looks, workspace.listings, spools, fetcher, writeback, walks)
     names = Names(looks, workspace.listings, files, writeback, walks)
     kernel = Kernel(looks, names, files, options.deadlines)
+    health = workspace.agave.health
+    # the client would go on waiting; that a program did in vain is as good a sign
+    kernel.on_late = lambda act, began: health.failed(act, TimedOut(f"{act}: no answer in time"), began)
     refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
     options.places.sweep(journal)
     with (

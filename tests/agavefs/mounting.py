@@ -128,10 +128,10 @@ class Mount:
 
 @contextlib.asynccontextmanager
 async def mounted(
-    tenant: Tenant, folder: Path, *arguments: str, source: str = "", **environ: str
+    tenant: Tenant, folder: Path, *arguments: str, source: str = "", kind: type[Mount] = Mount, **environ: str
 ) -> AsyncIterator[Mount]:
     """A mount that is there in the block, and gone after it, whatever happens. Of a `source`, that is its home."""
-    mount = Mount(tenant, folder, arguments, **environ)
+    mount = kind(tenant, folder, arguments, **environ)
     if source:
         mount.source, mount.home = source, mount.path
     await mount.start()
