@@ -42,6 +42,16 @@ def test_the_folders_commands_succeed(newcomer: dict[str, str], tmp_path: Path) 
     assert "line 1 of" in done.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="there is no /dev/fuse here")
+def test_the_commands_for_one_folder_succeed(newcomer: dict[str, str], tmp_path: Path) -> None:
+    (lines,) = blocks("One folder, or one program")
+    done = run(lines + "agavesh cat agave://data.demo//alice/sorted.txt", newcomer, tmp_path, "bash", "-euxc")
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed, _, content = done.stdout.partition("README.txt\n")
+    assert content.splitlines()[-3:] == sorted(content.splitlines()[-3:])
+    assert content.strip(), listed
+
+
 def test_a_rehearsal_goes_as_told(newcomer: dict[str, str], tmp_path: Path) -> None:
     serve, ask = blocks("Rehearsing trouble")
     root = tmp_path / "rehearsal"
