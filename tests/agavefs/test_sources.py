@@ -75,7 +75,7 @@ async def test_what_a_crash_left_is_sent_by_any_mount_of_the_account(mount: Moun
         process = await trio.lowlevel.open_process(["sh", "-c", 'echo mine > "$1/f"', "sh", str(mount.path)])
 
         async def is_owed() -> bool:
-            return "not sent    1\n" in await mount.status()
+            return f"{ALICE}/f  on its way\n" in await mount.status()
 
         await mount.until(is_owed)
         await mount.kill()
@@ -205,3 +205,21 @@ async def test_options_may_stand_anywhere(tenant: Tenant, tmp_path: Path, words:
         assert told.value.errno == errno.EROFS
     finally:
         await mount.umount()
+
+
+async def test_a_folder_that_others_remove_and_make_again_is_seen(tenant: Tenant, tmp_path: Path, agave: Agave) -> None:
+    make = {"systemId": "data.demo", "filePath": "/alice", "body": {"action": "mkdir", "path": "sub"}}
+    await agave.files.manage(**make)
+    async with mounted(tenant, tmp_path / "mount", "--cache-ttl=0.2", source=f"{ALICE}/sub") as mount:
+        await agave.files.delete(systemId="data.demo", filePath="/alice/sub")
+
+        async def is_gone() -> bool:
+            return (await mount.run("ls", mount.path)).returncode != 0
+
+        await mount.until(is_gone)
+        await agave.files.manage(**make)
+
+        async def is_back() -> bool:
+            return (await mount.run("ls", mount.path)).returncode == 0
+
+        await mount.until(is_back)
