@@ -220,7 +220,7 @@ class Walk:
                 self.files.waste(paid[0], asked=paid[1])
         place.file = name
         if fits:
-            place.runs += 1
+            place.runs += 1 + self._from_first(place, before, place.runs, files=True)
             self._strays = 0
             if place.scanned:
                 self._reads += 1
@@ -268,7 +268,7 @@ class Walk:
         place.dir = name
         if fits and last:
             self._fitted = self.walking
-            place.steps += 1
+            place.steps += 1 + self._from_first(place, before, place.steps, files=False)
             self._score += place.scanned
             self._strays = 0
         elif fits is False:
@@ -280,11 +280,13 @@ class Walk:
         elif self.walking and place.scanned and self._flat and place.parent is not None and place.parent.scanned:
             self._flat = False
             self._survey()
-        elif self.walking and fits and place.steps in (1, self._patience):
+        elif self.walking and fits and place.steps <= self._patience:
             self._push(place)  # it is gone through as well
 
     def _step(self, place: Place, before: str | None, name: str, *, files: bool) -> bool | None:
         """Whether it goes on in order; None if nobody can tell, or it went on further ahead."""
+        if before is None and not place.scanned:
+            return None  # to look at all names for one would be dear; the second step tells of the first
         if place.entries is None and self._way(place) is None:
             return None
         fitting: list[Order] = []
@@ -312,6 +314,12 @@ class Walk:
         if not self.on:
             self._orders = list(Order)
         return False
+
+    def _from_first(self, place: Place, before: str | None, so_far: int, *, files: bool) -> bool:
+        """Whether the step before, which nobody has judged, was to the first there is."""
+        if so_far or before is None or place.scanned or (way := self._way(place)) is None:
+            return False
+        return way.follows(None, before, files=files) is not False
 
     def _passed(self, place: Place, before: str | None, name: str, *, files: bool) -> list[str]:
         if not (place.files_ahead if files else place.children) or (way := self._way(place)) is None:

@@ -39,6 +39,7 @@ class Program:
     def __init__(self, tree: Tree, *, patience: int = 2) -> None:
         self.tree = tree
         self.listed: set[str] = set()
+        self.looked: list[str] = []
         self.told: list[str] = []
         self.files_told: list[str] = []
         self.asked: list[str] = []
@@ -58,6 +59,7 @@ class Program:
         return tree
 
     def known(self, path: str) -> Mapping[str, Entry] | None:
+        self.looked.append(path)
         if path not in self.listed:
             return None
         return {
@@ -192,6 +194,7 @@ def test_one_folder_or_one_file_tells_nothing() -> None:
     program.cat(f"{ROOT}/000/f000.txt")
     assert not program.told
     assert not program.files_told
+    assert not program.looked  # all names of a wide folder for one that is opened would be dear
 
 
 def test_the_files_of_one_folder_in_order_tell_the_others_of_it_and_no_more() -> None:
