@@ -142,7 +142,7 @@ class Looks:
             if isinstance(folder, StorageDirectory) and not (isinstance(folder, SystemRoot) and name == HOME):
                 known = self.inodes.at(parent, name) if self._listings.offline_ok else None
                 ask = functools.partial(self._entry, parent, folder, name)
-                if (found := await self._listings.answer(ask, old=known is not None)) is None:
+                if (found := await (ask() if known is None else self._listings.answer(ask, old=True))) is None:
                     assert known is not None
                     return known
                 entry, told, wall = found
