@@ -204,7 +204,7 @@ async def test_status_says_how_old_what_is_shown_is_and_whether_the_platform_ans
 # a platform that does not answer -------------------------------------------------------------------------------------
 
 
-@pytest.mark.mount("--offline-ok", "--cache-ttl=0.5", AGAVEFS_DEADLINES=HELD)
+@pytest.mark.mount("--offline-ok", "--cache-ttl=0.5", AGAVEFS_DEADLINES="metadata=10,read=3,progress=3")
 async def test_offline_what_was_here_stays_and_says_so(mount: Mount) -> None:
     await plant(mount, {"d/f": b"text", "d/not read": b"other", "e/g": b""})
     assert await mount.sh("ls d; cat d/f; ls /proc/self/cwd/") == "f\nnot read\ntextd\ne\n"
@@ -219,7 +219,10 @@ async def test_offline_what_was_here_stays_and_says_so(mount: Mount) -> None:
     await plant(mount, {"d/f": b"newer"}, at=LATER)
 
     async def back() -> bool:
-        return await read(mount, "d/f") == "newer" and "offline     no" in await mount.status()
+        try:
+            return await read(mount, "d/f") == "newer" and "offline     no" in await mount.status()
+        except OSError:  # it is tried again once in a while, not by everybody
+            return False
 
     await mount.until(back)
 
