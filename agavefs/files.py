@@ -179,7 +179,9 @@ class Files:
             if whole:
                 return await self._looks.entry(inode.parent, inode.name, fresh=node.fresh)
             told, wall = time.monotonic(), time.time()
-            return (await node.again()).entry, told, wall
+            entry = (await node.again()).entry
+            self._listings.answered()
+            return entry, told, wall
 
         try:
             found = await self._listings.answer(ask, old=self._listings.offline_ok)

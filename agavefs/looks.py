@@ -184,7 +184,12 @@ class Looks:
         """The entry of one name. None where nobody answers, and an old listing is here."""
         if self._listings.missed(folder.path, name, fresh=folder.fresh):
             raise folder.missing(name)
-        ask = functools.partial(folder.storage.stat, _inside(folder, name))
+
+        async def ask() -> Entry:
+            entry = await folder.storage.stat(_inside(folder, name))
+            self._listings.answered()
+            return entry
+
         try:
             return await self._listings.answer(ask, old=self._listings.old(folder.path) is not None)
         except NotFound:

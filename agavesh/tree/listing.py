@@ -9,6 +9,7 @@ so that they show at once.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import math
 import time
@@ -40,6 +41,7 @@ ROOM = 256 * 2**20  # bytes of listings that are kept
 PATIENCE = 2.0  # seconds that who has something old, and may use it, waits for something new
 _TRIED = 5.0  # seconds after which that is tried again
 _ABSENT = 10_000  # folders of which single names are known that are not there
+_trying: contextvars.ContextVar[bool] = contextvars.ContextVar("_trying", default=False)
 UNANSWERED = (Unreachable, Busy, ServerTrouble)  # these say nothing of what was asked for
 _JOINED = 1.0  # seconds: who asks for what is there now is content with a fetch that began so lately
 _WEIGHT = 240  # bytes that one entry takes: measured, with its name and its place in the dict
@@ -202,7 +204,7 @@ class ListingCache:
     ) -> Listing[T]:
         """What is asked for; where that does not come, and it may be old, what we have."""
         old = self.old(key) if fresh is None or fresh > 0 else None
-        if old is not None and self.offline_since is not None:
+        if old is not None and self.offline_since is not None and not _trying.get():
             if self._due():
                 self._fetched(key, feed, fresh).wanted_whole = True
             return old
@@ -215,21 +217,22 @@ class ListingCache:
     async def answer(self, ask: Callable[[], Awaitable[T]], *, old: bool) -> T | None:
         """What is asked for. None where it does not come, and the caller has something `old` that may be shown.
 
-        While nobody answers, most are told so at once, and one in a while asks.
+        While nobody answers, most are told so at once, and one in a while asks. Within `ask` there may be another one;
+        that the platform has `answered` is said by who has heard it.
         """
-        if self.offline_since is not None and not self._due():
+        if self.offline_since is not None and not _trying.get() and not self._due():
             if old:
                 return None
             raise Unreachable("the platform does not answer, and this is not here", hint="try again later")
-        with trio.move_on_after(PATIENCE if old else math.inf):
-            try:
-                found = await ask()
-            except UNANSWERED:
-                if not old:
-                    raise
-            else:
-                self.answered()
-                return found
+        token = _trying.set(True)
+        try:
+            with trio.move_on_after(PATIENCE if old else math.inf):
+                return await ask()
+        except UNANSWERED:
+            if not old:
+                raise
+        finally:
+            _trying.reset(token)
         self.unanswered()
         return None
 
