@@ -75,9 +75,7 @@ async def serve(
     `ready` is called as soon as the mount answers; `notice` is told what the user should know. Without an `account` it
     is the one that is configured, or the embedded tenant's.
     """
-    async with open_workspace(
-        account, notice=notice, fresh=options.fresh, offline_ok=options.offline_ok
-    ) as workspace:
+    async with open_workspace(account, notice=notice, fresh=options.fresh, offline_ok=options.offline_ok) as workspace:
         journal = Journal(options.places.cache, f"{workspace.agave.username or ''}@{workspace.agave.url}")
         try:
             async with trio.open_nursery() as nursery:
@@ -261,8 +259,8 @@ def _status(
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
         f"kept        {shelf.total} bytes of them for later, by all mounts of {shelf.folder.parent}",
         f"ahead       {spools.foreseen} bytes fetched before they were asked for, {spools.wasted} for nothing",
-        f"walks       {walks}",
         f"inodes      {len(looks.inodes)}",
+        f"walks       {walks}",
         f"not sent    {len(writeback.owed)}",
         f"to remove   {writeback.leftovers}",
     ]
