@@ -35,7 +35,7 @@ class Shelf(Storage):
         self.cut = len(content)
         self.trouble: Exception | None = None
         self.breaks: int | None = None  # bytes after which a connection breaks
-        self.let = 0  # chunks that come by the gate though it is closed
+        self.let = 0  # chunks before this byte come by the gate though it is closed
 
     async def scan(self, path: str) -> AsyncIterator[list[Entry]]:
         yield [await self.stat("/f")]
@@ -59,9 +59,7 @@ class Shelf(Storage):
             for at in range(start, min(stop, self.cut), 65536):
                 if self.breaks is not None and at - start >= self.breaks:
                     raise BadAnswer("the body was cut")
-                if self.let:
-                    self.let -= 1
-                else:
+                if at >= self.let:
                     await self.gate.wait()
                 yield self.content[at : min(at + 65536, stop, self.cut)]
 
@@ -193,7 +191,7 @@ async def test_the_first_bytes_of_a_block_are_handed_on_as_they_come(
     shelf: Shelf, spools: Spools, nursery: trio.Nursery
 ) -> None:
     spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery, spools), Ahead()
-    shelf.gate, shelf.let = trio.Event(), 2
+    shelf.gate, shelf.let = trio.Event(), 131072
     # a block of a MiB was asked for; two chunks of it, which are all that is read, have come
     assert await fetcher.read(spool, 0, 131072, ahead=ahead) == CONTENT[:131072]
     assert shelf.asked[0] == (0, 2**20)
@@ -243,7 +241,7 @@ async def test_on_a_slow_line_little_is_asked_for_ahead(shelf: Shelf, spools: Sp
     fetcher.rate.known = 4e6
     for at in range(0, 2**24, 131072):
         ahead.window(at, at + 131072)
-    shelf.gate, shelf.let = trio.Event(), 2
+    shelf.gate, shelf.let = trio.Event(), 2**24 + 131072
     await fetcher.read(spool, 2**24, 2**24 + 131072, ahead=ahead)
     await trio.testing.wait_all_tasks_blocked()
     assert max(stop or 0 for _, stop in shelf.asked) - 2**24 <= 2 * 2**20 + 131072  # half a second's worth
@@ -251,7 +249,7 @@ async def test_on_a_slow_line_little_is_asked_for_ahead(shelf: Shelf, spools: Sp
 
 async def test_what_nobody_reads_any_more_is_given_up(shelf: Shelf, spools: Spools, nursery: trio.Nursery) -> None:
     spool, fetcher, ahead = spool_of(shelf, spools), Fetcher(nursery, spools), Ahead()
-    shelf.gate, shelf.let = trio.Event(), 2
+    shelf.gate, shelf.let = trio.Event(), 131072
     await fetcher.read(spool, 0, 131072, ahead=ahead)
     fetcher.leave(spool)
     spools.drop(spool)
