@@ -12,6 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agavefs.ahead import Walks
@@ -398,12 +399,9 @@ class Files:
         spool, node = inode.spool, inode.node
         assert isinstance(node, StorageFile)
         if spool is not None and spool.dirty:
-            self._writeback.forget(spool)
-            await self._writeback.rest(spool)
-            try:
-                await node.storage.remove(node.inner)
-            except NotFound:
-                pass
+            async with self._writeback.removing(spool):
+                with suppress(NotFound):
+                    await node.storage.remove(node.inner)
         elif spool is not None and spool.users and not spool.whole:
             await self._hide(inode, node, spool)
         else:

@@ -293,11 +293,12 @@ class Names:
         replaced = there.entry.version if there is not None else None
         if there is not None and there.spool is not None and there.spool.dirty:
             replaced = there.spool.base
-            self._writeback.forget(there.spool)
         if not only_here:
             if there is not None and inode.entry.is_dir:
                 await target.remove(name)
             entry = await self._move_there(node, new, over=there is not None and not inode.entry.is_dir)
+        if there is not None and there.spool is not None:
+            self._writeback.forget(there.spool)
         await self._writeback.moved(node.remote, new)
         if spool is not None and spool.dirty:
             await self._writeback.rebase(spool, replaced if only_here else entry.version)

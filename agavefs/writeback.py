@@ -50,8 +50,9 @@ Trouble = AgaveError | OSError
 class _Owed:
     """What is owed of one spool.
 
-    `sending`: it is to be sent now, so its bytes must not change; `active`: that is under way. While it is `held` by
-    somebody who moves it, nothing begins.
+    `sending`: it is to be sent now, so its bytes must not change; `active`: that is under way; `past_recall`: the
+    platform has been sent all that it needs, and does it whether we wait or not. While it is `held` by somebody who
+    moves it, or removes it, nothing begins.
     """
 
     def __init__(self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False) -> None:
@@ -59,7 +60,7 @@ class _Owed:
         self.lock = trio.Lock()
         self.news = trio.Event()
         self.nudge = trio.Event()
-        self.sending = self.active = self.running = False
+        self.sending = self.active = self.running = self.past_recall = False
         self.held = 0
         self.trouble: Trouble | None = None
         self.attempt = trio.CancelScope()
@@ -75,16 +76,19 @@ class _Owed:
 
 
 class _Counted(io.FileIO):
-    """A spool's file that counts what has been read of it: the sign that an upload goes on."""
+    """A spool's file that counts what has been read of it: the sign that an upload goes on, and of when it is out."""
 
-    def __init__(self, path: Path, owed: _Owed) -> None:
+    def __init__(self, path: Path, owed: _Owed, size: int) -> None:
         super().__init__(path, "rb")
-        self._owed = owed
+        self._owed, self._left = owed, size
+        owed.past_recall = not size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size)
-        self._owed.moved += len(data or b"")
-        return data or b""
+        data = super().read(-1 if size is None else size) or b""
+        self._left -= len(data)
+        self._owed.moved += len(data)
+        self._owed.past_recall = self._left <= 0
+        return data
 
 
 class Writeback:
@@ -180,18 +184,29 @@ class Writeback:
             hint="it is kept here and will be sent; .agavefs/status tells when",
         )
 
+    @asynccontextmanager
+    async def removing(self, spool: Spool) -> AsyncIterator[None]:
+        """Nothing of it is sent in this block, nor after it unless it raises. Its handles go on. TimedOut.
+
+        An upload that has been sent to its end is waited for: the platform might put it in place after the removal.
+        """
+        if (owed := self._owed.get(spool)) is not None and not owed.past_recall:
+            owed.attempt.cancel()
+        async with self.holding(lambda other: other is spool):
+            yield
+            self.forget(spool)
+
     def forget(self, spool: Spool) -> None:
-        """It was unlinked: never send it, and take back what is on its way. Its handles go on."""
+        """It is unlinked: never send it. The caller is `holding` it, so that nothing is on its way."""
         spool.orphan = True
         if (owed := self._owed.get(spool)) is None:
             return
-        owed.attempt.cancel()
         owed.hurry()
         if not owed.running:
             owed.running = True
             self._nursery.start_soon(self._run, spool, owed)
 
-    async def rest(self, spool: Spool) -> None:
+    async def _rest(self, spool: Spool) -> None:
         """Return when nothing of it is on its way just now."""
         while (owed := self._owed.get(spool)) is not None and owed.active:
             if not await self._news(owed, self._patience):
@@ -199,13 +214,13 @@ class Writeback:
 
     @asynccontextmanager
     async def holding(self, concerned: Callable[[Spool], bool]) -> AsyncIterator[None]:
-        """Nothing of the spools that are `concerned` is sent in this block: they are being moved."""
+        """Nothing of the spools that are `concerned` is sent in this block: they are being moved, or removed."""
         held = {spool: owed for spool, owed in self._owed.items() if concerned(spool)}
         for owed in held.values():
             owed.held += 1
         try:
             for spool in held:
-                await self.rest(spool)
+                await self._rest(spool)
             yield
         finally:
             for owed in held.values():
@@ -253,6 +268,8 @@ class Writeback:
                         async with self._limit:
                             await self._send(spool, owed)
                         return
+                    owed.active = False  # called off
+                    owed.tell()
                 except Exception as error:  # noqa: BLE001  # an edge, as below
                     if isinstance(error, AgaveError | OSError):
                         trouble: Trouble = error
@@ -277,17 +294,18 @@ class Writeback:
     async def _send(self, spool: Spool, owed: _Owed) -> None:
         assert spool.row is not None
         row, storage, size, remote = spool.row, spool.storage, spool.size, spool.remote
+        owed.past_recall = owed.state in ("beside", "placed")
         if owed.recovered:
             remote = await self._target(spool, owed)
         if spool.base is None:
             await self._step(row, owed, "sending", None)
-            with _Counted(spool.path, owed) as file:
+            with _Counted(spool.path, owed, size) as file:
                 entry = await storage.put(remote.path, file, patience=_STAGING)
         else:
             if owed.state not in ("beside", "placed"):
                 temporary = owed.temporary or (remote.parent / f"{TEMPORARY}{secrets.token_hex(8)}").path
                 await self._step(row, owed, "sending", temporary)
-                with _Counted(spool.path, owed) as file:
+                with _Counted(spool.path, owed, size) as file:
                     _check(await storage.put(temporary, file, patience=_STAGING), size, remote)
                 await self._step(row, owed, "beside", temporary)
             assert owed.temporary is not None

@@ -7,11 +7,13 @@ import errno
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from agavesh.client import Agave
+from agavesh.tenant.files.staging import Staging
 from tests.agavefs.mounting import Mount
 
 SOON = "metadata=2,read=2,progress=2"
@@ -236,6 +238,65 @@ async def test_an_open_file_that_is_unlinked_can_still_be_read_to_its_end(mount:
         return await names_there(mount) == [] and rows(mount) == []
 
     await mount.until(is_gone)
+
+
+async def test_what_is_unlinked_on_its_way_does_not_appear_afterwards(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, taken = Staging.take, trio.Event()
+
+    async def slow(self: Staging, *upload: Any) -> tuple[str, str]:
+        await trio.sleep(0.5)  # longer than a removal takes
+        done = await take(self, *upload)
+        taken.set()
+        return done
+
+    monkeypatch.setattr(Staging, "take", slow)
+
+    def lock() -> None:
+        """As git does: nothing is written, so that close waits for nothing, and the upload begins behind it."""
+        os.close(os.open(mount.home / "lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+    await trio.to_thread.run_sync(lock)
+
+    async def begun() -> bool:
+        return mount.tenant.faults.requests["files.importData"] == 1
+
+    await mount.until(begun)
+    await (mount.home / "lock").unlink()
+    with trio.fail_after(20):
+        await taken.wait()
+    assert await names_there(mount) == []
+    await trio.to_thread.run_sync(lock)
+
+
+async def test_a_file_that_could_not_be_unlinked_is_sent_all_the_same(mount: Mount) -> None:
+    def act() -> None:
+        with (Path(mount.home) / "f").open("wb", buffering=0) as file:
+            file.write(b"one")
+            with mount.tenant.faults.refusing("files.delete", 403), pytest.raises(PermissionError):
+                (Path(mount.home) / "f").unlink()
+            file.write(b" two")
+
+    await trio.to_thread.run_sync(act)
+    assert there(mount, "f") == b"one two"
+    await mount.sh("printf three >> f")
+    assert there(mount, "f") == b"one twothree"
+
+
+async def test_a_file_that_could_not_be_replaced_is_sent_all_the_same(mount: Mount) -> None:
+    await mount.sh("echo new > new")
+
+    def act() -> None:
+        with (Path(mount.home) / "f").open("wb", buffering=0) as file:
+            file.write(b"one")
+            with mount.tenant.faults.refusing("files.manage", 403), pytest.raises(PermissionError):
+                (Path(mount.home) / "new").rename(Path(mount.home) / "f")
+            file.write(b" two")
+
+    await trio.to_thread.run_sync(act)
+    assert there(mount, "f") == b"one two"
+    assert await names_there(mount) == ["f", "new"]
 
 
 async def test_a_lock_that_others_hold_is_seen(mount: Mount, agave: Agave) -> None:
