@@ -214,9 +214,10 @@ def operation(
     def declare(signature: Callable[..., Any]) -> Any:
         @functools.wraps(signature)
         def call(self: Service, /, **arguments: Any) -> Any:
-            return self._call(call.operation, arguments)  # type: ignore[attr-defined]
+            return self._call(call.operation, arguments)  # type: ignore[attr-defined]  # set by `route`
 
-        call.route = ((method, path, signature, also or {}), {"documented": documented, "token": token})  # type: ignore[attr-defined]
+        route = ((method, path, signature, also or {}), {"documented": documented, "token": token})
+        call.route = route  # type: ignore[attr-defined]  # read by the decorator below
         return call
 
     return declare

@@ -19,7 +19,7 @@ import h11
 import trio
 
 # httpx imports its command line (click, rich, pygments) where those are installed: 80 ms that nobody here needs
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: "not to be had"
 import httpx as httpx  # noqa: E402  (after the line above, on purpose; the others import it from here)
 
 PIECE: Final = 64 * 1024  # bytes fed to h11 at a time: larger ones make it slower

@@ -43,7 +43,7 @@ class Trouble:
     fault: Any_fault
     hits: int = 0
     over: trio.Event = field(default_factory=trio.Event)
-    met: trio.Event = field(default_factory=trio.Event)
+    _news: trio.Event = field(default_factory=trio.Event)
 
     def meet(self, operation: str) -> bool:
         """Whether this request has the trouble too."""
@@ -53,8 +53,14 @@ class Trouble:
         if fault.times is not None and self.hits >= fault.times:
             return False
         self.hits += 1
-        self.met.set()
+        news, self._news = self._news, trio.Event()
+        news.set()
         return True
+
+    async def met(self, times: int = 1) -> None:
+        """Wait until it has met so many."""
+        while self.hits < times:
+            await self._news.wait()
 
 
 class Faults:

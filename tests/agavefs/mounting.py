@@ -110,6 +110,10 @@ class Mount:
             while not await seen():
                 await trio.sleep(0.02)
 
+    async def grows_old(self, seconds: float) -> None:
+        """For rules that are about time: the mount is a process of its own, and nobody else can move its clock."""
+        await trio.sleep(seconds)
+
     async def all_sent(self) -> None:
         async def seen() -> bool:
             status = await self.status()

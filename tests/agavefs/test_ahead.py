@@ -120,8 +120,7 @@ async def test_folders_are_asked_for_side_by_side(mount: Mount) -> None:
     with mount.tenant.faults.slow("files.list") as held, trio.fail_after(LONG):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, look, 2, 3, 4, 5)
-            while held.hits < 4:  # none of them is answered, and the program waits for one at most
-                await trio.sleep(0.01)
+            await held.met(4)  # none of them is answered, and the program waits for one at most
             held.over.set()
 
 
@@ -130,20 +129,16 @@ async def test_a_program_that_is_interrupted_asks_for_nothing_more(mount: Mount)
     with mount.tenant.faults.slow("files.list", 0.02) as slow:
         process = await trio.lowlevel.open_process(["find", str(mount.home / "t")], stdout=subprocess.DEVNULL)
         with trio.fail_after(LONG):
-            while slow.hits < 20:
-                await trio.sleep(0.005)
+            await slow.met(20)
         process.send_signal(signal.SIGINT)
         await process.wait()
 
-        async def settled() -> bool:
-            before = slow.hits
-            await trio.sleep(0.3)
-            return slow.hits == before
+        async def is_over() -> bool:
+            asked, used, wasted, *_ = ahead(await mount.status())
+            return used + wasted == asked
 
-        await mount.until(settled)
+        await mount.until(is_over)
         assert slow.hits < 195
-    asked, used, wasted, *_ = ahead(await mount.status())
-    assert used + wasted == asked
 
 
 async def test_a_mount_goes_away_in_the_middle_of_a_walk(mount: Mount) -> None:
@@ -151,9 +146,7 @@ async def test_a_mount_goes_away_in_the_middle_of_a_walk(mount: Mount) -> None:
     with mount.tenant.faults.slow("files.list", 0.2) as slow:
         process = await trio.lowlevel.open_process(["find", str(mount.home / "t")], stdout=subprocess.DEVNULL)
         with trio.fail_after(LONG):
-            await slow.met.wait()
-            while slow.hits < 8:
-                await trio.sleep(0.01)
+            await slow.met(8)
             process.kill()
             await process.wait()
             assert (await mount.umount()).returncode == 0

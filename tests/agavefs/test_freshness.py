@@ -77,14 +77,15 @@ async def test_what_others_change_shows_when_what_was_told_is_too_old(mount: Mou
 
 
 async def test_who_has_read_nothing_yet_reads_what_is_there_now(mount: Mount) -> None:
-    for size, other in ((3, 300_000), (300_000, 3), (5, 6), (2**21, 2**21 + 9), (2**21, 2**21)):
-        await plant(mount, {"f": b"a" * size})
-        assert (await mount.agavefs("refresh")).returncode == 0
-        assert await mount.sh("ls -l | wc -l; stat -c %s f") == f"2\n{size}\n"
-        await trio.sleep(2.1)  # what was told just now is not doubted
-        await plant(mount, {"f": b"b" * other}, at=LATER)
-        assert await (mount.home / "f").read_bytes() == b"b" * other
-        assert await mount.sh("stat -c %s f") == f"{other}\n"
+    sizes = {"a/f": (3, 300_000), "b/f": (300_000, 3), "c/f": (5, 6), "d/f": (2**21, 2**21 + 9), "e/f": (2**21, 2**21)}
+    await plant(mount, {name: b"a" * size for name, (size, _) in sizes.items()})
+    await mount.sh("ls -l *")
+    await mount.grows_old(2.1)  # what was told just now is not doubted
+    await plant(mount, {name: b"b" * size for name, (_, size) in sizes.items()}, at=LATER)
+    for name, (before, size) in sizes.items():
+        assert await mount.sh("stat -c %s $1", name) == f"{before}\n"
+        assert await (mount.home / name).read_bytes() == b"b" * size
+        assert await mount.sh("stat -c %s $1", name) == f"{size}\n"
 
 
 # looking anew --------------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ async def test_names_that_are_looked_for_everywhere_are_asked_for_once(mount: Mo
     for _ in range(3):
         names = ".git .hg .Trash-1000 ._f autorun.inf .hidden"
         await mount.sh(f"for d in d?; do for n in {names}; do test ! -e $d/$n; done; done")
-        await trio.sleep(1.2)  # longer than the kernel remembers it by itself
+        await mount.grows_old(1.2)  # longer than the kernel remembers it by itself
     spent = mount.tenant.faults.requests - before
     assert spent["files.list"] <= 5 * 3, spent  # one for the first name; then the folder, which may be two pages
     await mount.sh(
@@ -208,7 +209,7 @@ async def test_status_says_how_old_what_is_shown_is_and_whether_the_platform_ans
 async def test_offline_what_was_here_stays_and_says_so(mount: Mount) -> None:
     await plant(mount, {"d/f": b"text", "d/not read": b"other", "e/g": b""})
     assert await mount.sh("ls d; cat d/f; ls /proc/self/cwd/") == "f\nnot read\ntextd\ne\n"
-    await trio.sleep(1)  # older than it is believed
+    await mount.grows_old(1)  # than it is believed
     with mount.tenant.faults.slow("*"):
         assert await mount.sh("ls d; cat d/f; ls; stat -c %s d/f") == "f\nnot read\ntextd\ne\n4\n"
         assert "offline     since 2" in await mount.status()
@@ -231,7 +232,7 @@ async def test_offline_what_was_here_stays_and_says_so(mount: Mount) -> None:
 async def test_unless_asked_to_nothing_old_is_shown(mount: Mount) -> None:
     await plant(mount, {"f": b"text"})
     await mount.sh("ls; cat f")
-    await trio.sleep(1)
+    await mount.grows_old(1)
     with mount.tenant.faults.slow("*"):
         with pytest.raises(OSError) as told:
             await trio.to_thread.run_sync(os.listdir, str(mount.home))

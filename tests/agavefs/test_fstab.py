@@ -95,11 +95,11 @@ async def test_what_keeps_a_line_from_being_mounted_is_told(tenant: Tenant, tmp_
 # in a space of its own: the table is the machine's, and an interpreter in root's home can be read by all
 ALONE = """
 set -e
-python=$1 place=$2 user=$3 by=$4 mountpoint=$5 agavefs=$6
-case "$python" in /root/*)
+python=$1 place=$2 user=$3 by=$4 mountpoint=$5 agavefs=$6 private=~root
+case "$python" in "$private"/*)
     mkdir "$place/python"
     mount --bind "$python" "$place/python"
-    mount -t tmpfs -o mode=755 none /root
+    mount -t tmpfs -o mode=755 none "$private"
     mkdir -p "$python"
     mount --bind "$place/python" "$python"
 esac

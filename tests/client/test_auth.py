@@ -237,7 +237,7 @@ async def test_a_refresh_that_is_cancelled_is_finished_and_kept(
         async with trio.open_nursery() as nursery:
             with tenant.faults.slow("/token") as fault:
                 nursery.start_soon(lambda: agave.files.list(**LIST))
-                await fault.met.wait()
+                await fault.met()
                 nursery.cancel_scope.cancel()
     saved = accounts.get(alice.key)
     assert saved is not None

@@ -28,7 +28,7 @@ async def test_a_slow_operation_waits_and_goes_on_when_the_block_ends(tenant, ht
         with tenant.faults.slow("systems.list") as fault:
             nursery.start_soon(ask)
             with trio.fail_after(5):
-                await fault.met.wait()
+                await fault.met()
             assert (await http.get("/tenants")).status_code == 200
             assert answers == []
     assert answers[0].status_code == 200

@@ -15,6 +15,7 @@ a size, and writes down how much the program used. A folder is all that it share
 It is run as `python -S -P -s -m agavesh.tenant.actors.stage FOLDER`, and imports the standard library, and of ours only
 what does so too: it should cost some milliseconds.
 """
+# ruff: noqa: PTH102, PTH104, PTH123  pathlib would double the start-up time
 
 import contextlib
 import fcntl
@@ -228,7 +229,7 @@ def _bound(folder: str) -> socket.socket:
     """The socket for results; bound from within the folder, whose path may be too long for an address."""
     found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     os.chdir(folder)
-    os.mkdir("results", 0o700)  # noqa: PTH102 - pathlib would double the start-up time
+    os.mkdir("results", 0o700)
     found.bind("results.sock")
     return found
 
@@ -242,13 +243,13 @@ def _put(folder: str, name: str, content: bytes) -> None:
             view = view[os.write(fd, view) :]
     finally:
         os.close(fd)
-    os.rename(f"{folder}/.new", f"{folder}/{name}")  # noqa: PTH104
+    os.rename(f"{folder}/.new", f"{folder}/{name}")
 
 
 def _io() -> int:
     """Bytes that we, and those we have waited for, have read and written by any means."""
     with contextlib.suppress(OSError, KeyError, ValueError):
-        with open("/proc/self/io", encoding="ascii") as file:  # noqa: PTH123
+        with open("/proc/self/io", encoding="ascii") as file:
             told = dict(line.split(": ") for line in file.read().splitlines())
         return int(told["rchar"]) + int(told["wchar"])
     return 0

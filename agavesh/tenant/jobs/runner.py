@@ -16,6 +16,7 @@ Making `alive` is exclusive, hence a job is run once, however often a crash make
 This file is run as a script, `python -I -S runner.py FOLDER`, and imports the standard library only: a runner should
 cost some milliseconds and a few megabytes.
 """
+# ruff: noqa: PTH105, PTH108, PTH123, PTH208  pathlib would double the start-up time
 
 import contextlib
 import ctypes
@@ -57,15 +58,15 @@ class Spec(TypedDict):
 def write_once(path: str, content: dict[str, Any]) -> None:
     """A JSON file that is there whole or not at all; but after a crash of the machine it may be empty."""
     temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
-    with open(temporary, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib would double the start-up time
+    with open(temporary, "w", encoding="utf-8") as file:
         json.dump(content, file)
-    os.replace(temporary, path)  # noqa: PTH105
+    os.replace(temporary, path)
 
 
 def read(path: str) -> dict[str, Any] | None:
     """What `write_once` wrote, or None if it is not there, or empty."""
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        with open(path, encoding="utf-8") as file:
             found: dict[str, Any] = json.load(file)
     except (FileNotFoundError, ValueError):
         return None
@@ -80,7 +81,7 @@ def hold(folder: str) -> int:
     try:
         os.link(temporary, f"{folder}/alive")  # exclusive, and already held when it appears
     finally:
-        os.unlink(temporary)  # noqa: PTH108
+        os.unlink(temporary)
     return held
 
 
@@ -142,7 +143,7 @@ def _start(spec: dict[str, Any]) -> int:
     os.nice(NICE)
     for path in (spec["out"], spec["err"]):  # an earlier run may have put a link, or a pipe, there
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
     fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     return os.posix_spawn(
         spec["argv"][0],
@@ -174,7 +175,7 @@ def _tell(path: str, text: str) -> None:
 def _inner(child: int) -> int:
     """The leader of the session within: the first process of the script's namespace, which no polite signal ends."""
     with contextlib.suppress(OSError):
-        with open(f"/proc/{child}/task/{child}/children", encoding="ascii") as file:  # noqa: PTH123
+        with open(f"/proc/{child}/task/{child}/children", encoding="ascii") as file:
             found = [int(number) for number in file.read().split()]
         if found and os.getsid(found[0]) == found[0]:
             return found[0]
@@ -226,20 +227,20 @@ def _family(parent: int) -> list[int]:
     """All that a process has started, and what those have. Linux only: elsewhere there are none."""
     found = []
     for thread in _listed(f"/proc/{parent}/task"):
-        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:  # noqa: PTH123
+        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:
             found += [int(number) for number in file.read().split()]
     return found + [each for child in found for each in _family(child)]
 
 
 def _listed(folder: str) -> list[str]:
     with contextlib.suppress(OSError):
-        return os.listdir(folder)  # noqa: PTH208
+        return os.listdir(folder)
     return []
 
 
 def _told(path: str, names: tuple[str, ...]) -> int:
     """The sum of some sizes that the kernel tells of a process, in bytes; 0 of one that is gone."""
-    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
+    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         lines = (line.split() for line in file)
         return sum(int(line[1]) << 10 for line in lines if line and line[0].rstrip(":") in names)
     return 0
@@ -260,7 +261,7 @@ def end_children() -> None:
     """Kill and reap every process that is left of the job, those included that left its group."""
     while True:
         try:
-            with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123
+            with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
                 children = [int(number) for number in file.read().split()]
         except OSError:
             return  # not Linux: the group is all we know of
