@@ -1,7 +1,8 @@
 """The spool: the local copy of one remote file, as far as we have it.
 
 A spool is a sparse file and the extents present in it. Readers have it filled (`fetch`), writers seal it (`writeback`);
-it does no network itself. A spool that has been written is always whole. A clean spool that nobody has open waits a
+it does no network itself. A spool that has been written is always whole. A small one that was only read stays in memory
+for as long as it is fresh here: making its file costs more than fetching it. A clean spool that nobody has open waits a
 moment for who may want it again, and goes on the shelf (`shelf`), where this mount finds it, another one, or the next.
 
 There is a cap, and it holds while files are open, too: what lies behind its readers goes out of a large file first,
@@ -38,6 +39,8 @@ _REST = 5.0  # seconds between two times that spools go on the shelf: what was j
 _BEHIND = 2**20  # bytes behind a reader that are kept
 _SLACK = 64 * 2**20  # bytes that are freed at once, at most
 _HOLE = 4096  # bytes: the disk gives back no less
+_LIGHT = 128 * 2**10  # bytes of a file that may stay in memory
+_MEMORY = 64 * 2**20  # bytes of all those together
 _FULL = 10.0  # seconds that a full disk is left alone
 _CLOSING = 15.0  # seconds that the end of a mount waits for the disk
 
@@ -81,6 +84,7 @@ class Spool:
         self.sent_at = float("-inf")  # trio's clock
         self.orphan = False  # unlinked: what is written will never be sent
         self.keeper = keeper
+        self.light: bytes | None = None  # all of it, as long as it has no file
         self._fd: int | None = None
 
     @property
@@ -100,12 +104,23 @@ class Spool:
     @property
     def fd(self) -> int:
         if self._fd is None:
-            create = 0 if self.present.total else os.O_CREAT
+            create = 0 if self.present.total and self.light is None else os.O_CREAT
             self._fd = os.open(self.path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
+        if self.light is not None:
+            self._write(0, [memoryview(self.light)], self._fd)
+            self.lighten()
         return self._fd
+
+    def lighten(self) -> None:
+        """It is in memory no more."""
+        if self.light is not None:
+            self.keeper.light -= len(self.light)
+            self.light = None
 
     def peek(self, start: int, stop: int) -> bytes | None:
         """As `read`, without waiting for the disk: None if that has to be asked."""
+        if self.light is not None:
+            return self.light[start:stop]
         size = max(0, min(stop, self.size) - start)
         data = bytearray(size)
         try:
@@ -117,7 +132,9 @@ class Spool:
         return bytes(data) if got == size else None
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes of `[start, stop)`, which must be present, as far as the file goes."""
+        """The bytes of `[start, stop)`, which must be present, as far as the file goes. Blocks, if it is not light."""
+        if (light := self.light) is not None:
+            return light[start:stop]
         size = max(0, min(stop, self.size) - start)
         if len(data := os.pread(self.fd, size, start)) != size:
             raise OSError(errno.EIO, f"{self.path} was cut behind our back")
@@ -129,7 +146,13 @@ class Spool:
         if self.gone or start >= stop:
             return
         if self.present.missing(start, stop) == [(start, start + sum(map(len, pieces)))]:
-            self._put(start, pieces)
+            if stop - start == self.size <= _LIGHT and self._fd is None and self.keeper.light + self.size <= _MEMORY:
+                self.keeper.reserve(self.size)
+                self.keeper.light += self.size
+                self.light = b"".join(pieces)
+                self._grow(start, stop)
+            else:
+                self._put(start, pieces)
             return
         view = memoryview(b"".join(pieces))
         for begin, end in self.present.missing(start, stop):
@@ -164,6 +187,9 @@ class Spool:
     def drop(self, start: int, stop: int) -> int:
         """Give back what lies in `[start, stop)`, as far as it is present and the disk can; the bytes that are gone."""
         before = self.present.total
+        if self.light is not None:
+            self.lighten()
+            self.present = Extents()
         for begin, end in self.present.within(start, stop):
             # in whole blocks: the rest of one is zeroed without being given back
             begin = -(-begin // _HOLE) * _HOLE
@@ -195,21 +221,22 @@ class Spool:
         stop = start + sum(map(len, views))
         self.keeper.reserve(sum(end - begin for begin, end in self.present.missing(start, stop)))
         try:
-            self._write(start, views)
+            self._write(start, views, self.fd)
         except OSError as trouble:
             if trouble.errno in (errno.ENOSPC, errno.EDQUOT):
                 self.keeper.full()
             try:
-                self._write(start, views)
+                self._write(start, views, self.fd)
             except OSError as again:
                 self.keeper.refused(again)
                 raise Unkept(again.errno, f"the cache takes no more: {again.strerror}") from again
         self._grow(start, stop)
 
-    def _write(self, start: int, views: list[memoryview]) -> None:
+    @staticmethod
+    def _write(start: int, views: list[memoryview], fd: int) -> None:
         at, views = start, [*views]
         while views:
-            written = os.pwritev(self.fd, views[:1000], at)
+            written = os.pwritev(fd, views[:1000], at)
             at += written
             while views and written >= len(views[0]):
                 written -= len(views.pop(0))
@@ -249,6 +276,7 @@ class Spools:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder, self.room, self.shelf = folder, room, shelf
         self.held = 0  # bytes, without the shelf
+        self.light = 0  # bytes of them that are in memory
         self.wasted = self.foreseen = 0  # bytes fetched before anybody opened the file: never opened, and opened
         self._full_until = float("-inf")
         self._all: dict[Path, Spool] = {}
@@ -326,6 +354,8 @@ class Spools:
 
     async def own(self, spool: Spool, needed: int) -> None:
         """Before it is changed, but for its first `needed` bytes: it is on no shelf, and no other mount has it."""
+        if spool.light is not None:
+            _ = spool.fd  # what is owed has a file
         if spool.version is None or self.shelf is None or not (spool.shared or spool.taken):
             return
         if not needed:
@@ -410,23 +440,41 @@ class Spools:
                 ready.append((spool, None if spool.whole else Have(list(spool.present), spool.stamp)))
         if not ready:
             return
-        jobs = [(spool.path, have) for spool, have in ready]
-        before = [spool.present.total for spool, _ in ready]
-        await trio.to_thread.run_sync(self.shelf.prepare, jobs, abandon_on_cancel=True)
+        before = [(spool.present.total, spool.light) for spool, _ in ready]
+        paths = [spool.path if spool.light is None else self.folder / secrets.token_hex(12) for spool, _ in ready]
+        await trio.to_thread.run_sync(self._prepare, ready, paths, abandon_on_cancel=True)
         for number, (spool, have) in enumerate(ready):
             # no await until it is put: nobody opens it in between
             resting = not (spool.users or spool.dirty or spool.flights or spool.orphan or spool.gone)
-            if resting and spool.version is not None and spool.present.total == before[number]:
+            if resting and spool.version is not None and (spool.present.total, spool.light) == before[number]:
                 remote, version = spool.remote, spool.version
                 self._forget(spool)
                 with suppress(OSError):
-                    self.shelf.put(spool.path, remote, version, whole=have is None)
+                    self.shelf.put(paths[number], remote, version, whole=have is None)
             elif have is not None:
                 shutil.rmtree(spool.path.with_suffix(".part"), ignore_errors=True)
+            elif paths[number] != spool.path:
+                paths[number].unlink(missing_ok=True)
             if number % 32 == 31:
                 await trio.lowlevel.checkpoint()
         await trio.to_thread.run_sync(self.shelf.look, abandon_on_cancel=True)
         self.reserve(0)
+
+    def _prepare(self, ready: list[tuple[Spool, Have | None]], paths: list[Path]) -> None:
+        """Have all of them on the disk. Blocks: for a thread."""
+        assert self.shelf is not None
+        made = []
+        try:
+            for (spool, _), path in zip(ready, paths, strict=True):
+                if path != spool.path:
+                    made.append(path)
+                    path.touch(0o600)
+                    path.write_bytes(spool.light or b"")
+            self.shelf.prepare((path, have) for (_, have), path in zip(ready, paths, strict=True))
+        except OSError:
+            for path in made:
+                path.unlink(missing_ok=True)
+            raise
 
     async def close(self) -> None:
         """The mount ends: what is owed stays, and on the shelf what can be used again."""
@@ -539,6 +587,7 @@ class Spools:
         if spool.version is not None and self._clean.get((spool.remote, spool.version)) is spool:
             del self._clean[(spool.remote, spool.version)]
         spool.close()
+        spool.lighten()
         spool.gone = True
         if spool.unasked:
             self.wasted += spool.present.total

@@ -340,7 +340,26 @@ def test_spools_that_nobody_needs_make_room(spools: Spools) -> None:
     assert spools.held <= 2500
     found = [number for number in range(5) if spools.find(PLACE._replace(path=f"/{number}"), (1000, 1.0))]
     assert found == [3, 4]  # those used last
-    assert len(list(spools.folder.iterdir())) == 2
+    assert (spools.light, list(spools.folder.iterdir())) == (2000, [])
+
+
+def test_a_small_file_has_no_file_here_until_it_is_changed(spools: Spools, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(range(250)) * 4
+    monkeypatch.setattr("agavefs.spool._MEMORY", 2500)
+    several = [spools.make(PLACE._replace(path=f"/{at}"), Shelf(b""), size=1000, version=(1000, 1.0)) for at in "abc"]
+    for spool in several:
+        spools.take(spool)
+        spool.fill(0, content[:300], content[300:])
+        assert spool.peek(10, 20) == spool.read(10, 20) == content[10:20]
+        assert spool.whole
+    assert [spool.path.exists() for spool in several] == [False, False, True]  # there is an end to the memory, too
+    several[0].write(999, b"new")
+    assert several[0].path.read_bytes() == content[:999] + b"new"
+    assert spools.light == 1000
+    assert several[1].drop(0, 500) == 1000
+    assert several[1].present.missing(0, 1000) == [(0, 1000)]
+    assert spools.light == 0
+
 
 
 def test_a_spool_that_is_owed_is_never_evicted(spools: Spools) -> None:
