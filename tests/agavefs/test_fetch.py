@@ -361,7 +361,6 @@ def test_a_small_file_has_no_file_here_until_it_is_changed(spools: Spools, monke
     assert spools.light == 0
 
 
-
 def test_a_spool_that_is_owed_is_never_evicted(spools: Spools) -> None:
     spools.room = 10
     spool = spools.make(PLACE, Shelf(b""))
