@@ -10,10 +10,12 @@ what a profile holds: see `people`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,10 +77,21 @@ class Auth:
     def reload(self) -> None:
         """Know what the records say, as at the start; after changes that were taken back."""
         users = self._store.sql("select username, admin from users order by rowid")
+        clients = self._store.sql("select key, body from clients")
         self._admin = {name: bool(admin) for name, admin in users}
         self._narrowed.clear()
-        for key, body in self._store.sql("select key, body from clients"):
+        for key, body in clients:
             self._narrow(key, msgspec.json.decode(body))
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """All changes inside, or none; what is remembered here too."""
+        try:
+            with self._store.together():
+                yield
+        except BaseException:
+            self.reload()
+            raise
 
     # users -----------------------------------------------------------------------------------------------------------
 
@@ -101,12 +114,12 @@ class Auth:
 
     def drop_user(self, username: str) -> None:
         """Remove a user, their clients, and all tokens of either."""
-        with self._store.together():
+        with self.together():
             for client in self.clients(username):
                 self.drop_client(username, client["name"])
             self._store.sql("delete from tokens where username = ?", username)
             self._store.sql("delete from users where username = ?", username)
-        self._admin.pop(username, None)
+            self._admin.pop(username, None)
 
     def exists(self, username: str) -> bool:
         return username in self._admin
@@ -177,7 +190,7 @@ class Auth:
 
     def drop_client(self, owner: str, name: str) -> None:
         """Remove a client and the tokens it was given."""
-        with self._store.together():
+        with self.together():
             for (key,) in self._store.sql("select key from clients where owner = ? and name = ?", owner, name):
                 self._store.sql("delete from tokens where client = ?", key)
                 self._narrowed.pop(key, None)

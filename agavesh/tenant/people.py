@@ -117,7 +117,7 @@ class People:
         body = _object(body)
         profile, password, admin = self._new(body), checked_password(body.get("password")), _admin(body)
         kept = await self._auth.hashed(password)
-        with self._together():
+        with self._auth.together():
             self._new(body)  # somebody else may have had the name meanwhile
             self._auth.add_user(profile["username"], kept, admin=bool(admin))
             self._store.put("profile", profile["username"], profile, owner=profile["username"])
@@ -133,7 +133,7 @@ class People:
         admin, password = _admin(body), None if body.get("password") is None else checked_password(body["password"])
         kept = None if password is None else await self._auth.hashed(password)
         own = next((user for user in self._secrets.users if user["username"] == username), None)
-        with self._noted(own if password is not None else None, password), self._together():
+        with self._noted(own if password is not None else None, password), self._auth.together():
             profile = personal(body, self.profile(username))
             self._lone_email(profile)
             if admin is not None:
@@ -178,7 +178,7 @@ class People:
         profile = self.profile(username)
         if self._is_own(username):
             raise Refusal(400, f"{username} is one of the tenant's own users, and cannot be removed")
-        with self._together():
+        with self._auth.together():
             for internal in [*self.internal_users(username)]:
                 self.drop_internal(username, internal["username"], by=by)
             for table in ("roles", "grants"):
@@ -207,16 +207,6 @@ class People:
         if not admin and self._auth.is_admin(username) and self._is_own(username):
             raise Refusal(400, f"{username} is one of the tenant's own users, and stays its administrator")
         self._auth.set_admin(username, admin)
-
-    @contextlib.contextmanager
-    def _together(self) -> Iterator[None]:
-        """All changes inside, or none; what `auth` remembers too."""
-        try:
-            with self._store.together():
-                yield
-        except BaseException:
-            self._auth.reload()
-            raise
 
     def _is_own(self, username: str) -> bool:
         return any(user["username"] == username for user in self._secrets.users)

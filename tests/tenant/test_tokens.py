@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import resource
 import stat
 
 import httpx
@@ -11,6 +13,7 @@ import trio
 
 from agavesh.api import catalogue
 from agavesh.tenant import server
+from agavesh.tenant.store import Unwritable
 
 SYSTEMS = "/systems/v2/"
 
@@ -153,6 +156,39 @@ async def test_clients_are_made_with_a_password_and_their_secret_is_told_once(ht
     assert (await http.get("/clients/v2/mine", auth=alice)).status_code == 404
     assert (await http.get("/clients/v2/", auth=("alice", "wrong"))).status_code == 401
     assert (await http.get("/clients/v2/", headers=token)).status_code == 401
+
+
+@pytest.mark.parametrize("remove", ["client", "user"])
+async def test_a_client_that_could_not_be_removed_is_let_into_no_more_than_before(http, tenant, remove):
+    if remove == "user":
+        async with tenant.http("admin") as admin:
+            new = {"username": "carol", "email": "carol@example.org", "password": "carols own"}
+            assert (await admin.post("/profiles/v2/", json=new)).status_code == 201
+        tenant.users["carol"] = "carols own"
+    user = {"client": "alice", "user": "carol"}[remove]
+    signed = (user, tenant.users[user])
+    made = (await http.post("/clients/v2", json={"clientName": "narrow"}, auth=signed)).json()["result"]
+    assert (await http.delete("/clients/v2/narrow/subscriptions", auth=signed)).status_code == 200
+    token = bearer(await grant(http, tenant, user, client=(made["consumerKey"], made["consumerSecret"])))
+    auth = tenant.state.auth
+    with pytest.raises(Unwritable), unwritable():
+        auth.drop_client(user, "narrow") if remove == "client" else auth.drop_user(user)
+    refused = await http.get(SYSTEMS, headers=token)
+    assert (refused.status_code, "900908" in refused.text) == (403, True)
+    assert auth.exists(user)
+    assert (await http.get("/clients/v2/narrow", auth=signed)).status_code == 200
+
+
+@contextlib.contextmanager
+def unwritable():
+    """No file of this process takes another byte in the block: a commit fails as on a full disk, when all else is
+    done."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_people_are_found_by_their_names(tenant):
