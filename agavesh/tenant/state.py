@@ -32,7 +32,7 @@ from agavesh.tenant.monitors import life as monitors
 from agavesh.tenant.notifications import subscriptions
 from agavesh.tenant.notifications.life import Notifications
 from agavesh.tenant.people import People
-from agavesh.tenant.store import Damaged, Store
+from agavesh.tenant.store import Damaged, Store, sync
 from agavesh.tenant.vault import Keys, Vault, key_folder
 
 NAME = "embedded"
@@ -159,8 +159,11 @@ class Secrets(msgspec.Struct):
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only this user can read, all at once."""
+    """Write a file that only this user can read, all at once: whenever the machine goes down, it is the old one or the
+    new one."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     beside.touch(mode=0o600)
     beside.write_bytes(content)
+    sync(beside)  # or its name could be on the disk before its bytes
     beside.replace(path)
+    sync(path.parent)

@@ -112,7 +112,8 @@ def _translated() -> Iterator[None]:
         raise Unwritable(number, os.strerror(number)) from problem
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the disk has a file's bytes, or what a folder holds."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -185,15 +186,15 @@ class Store:
             upto, folders, self._touched = self._asked, self._touched, set()
             try:
                 await trio.to_thread.run_sync(self._flush, folders)
-            except Unwritable:
-                self._touched |= folders
+            except BaseException:  # one that is cancelled before there is a thread for it, too
+                self._touched |= folders  # others have changes there, and wait for the next flush
                 raise
             self._flushed = upto
 
     def _flush(self, folders: Iterable[Path]) -> None:
         for path in (Path(f"{self._path}-wal"), *folders):
             try:
-                _sync(path)
+                sync(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # a folder that is gone again has nothing to lose
             except OSError as problem:

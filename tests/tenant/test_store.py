@@ -1,13 +1,36 @@
-"""The store by itself: what must not become slow as records become many."""
+"""The store by itself: what must not become slow as records become many, and what the disk is waited for."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
+from agavesh.tenant.state import write_private
 from agavesh.tenant.store import Store
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the disk, in its order: the names of what is waited for, and `renamed`."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        done.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    def renamed(*args: str) -> None:
+        replace(*args)
+        done.append("renamed")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    return done
 
 
 @pytest.fixture
@@ -43,3 +66,30 @@ def test_records_of_an_earlier_version_are_found_so_too(tmp_path: Path, store: S
     again = Store(tmp_path / "tenant.db")
     assert again.of_uuid("system", "1-006") == {"id": "lab", "uuid": "1-006"}
     again.close()
+
+
+def test_a_private_file_has_its_bytes_on_the_disk_before_its_name(tmp_path: Path, disk: list[str]) -> None:
+    write_private(tmp_path / "secrets.json", b"{}")
+    beside, *after = disk
+    assert (beside.startswith(".secrets.json."), after) == (True, ["renamed", tmp_path.name])
+
+
+async def test_a_folder_that_one_has_no_thread_to_wait_for_is_waited_for_by_the_next(
+    store: Store, tmp_path: Path, disk: list[str]
+) -> None:
+    folder = tmp_path / "touched"
+    folder.mkdir()
+    store.put("job", "1-007", {}, owner="alice")
+    store.touched(folder)
+    threads = trio.to_thread.current_default_thread_limiter()
+    total, threads.total_tokens = threads.total_tokens, 1
+    try:
+        async with threads, trio.open_nursery() as nursery:
+            nursery.start_soon(store.flushed)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    finally:
+        threads.total_tokens = total
+    assert disk == []
+    await store.flushed()
+    assert disk == ["tenant.db-wal", "touched"]
