@@ -1,4 +1,4 @@
-"""The platform's client on trio and httpx: `Agave`, its errors, accounts, and Storage over the file services.
+"""The platform's client on trio, httpx and h11: `Agave`, its errors, accounts, and Storage over the file services.
 
 `connect` is its form for plain scripts and notebooks: nothing is awaited.
 """

@@ -244,6 +244,7 @@ def connect(
     verify: bool | str = True,
     accounts: Accounts | None = None,
     deadline: float = DEADLINE,
+    connections: int | None = None,
     api_server: str | None = None,
     tenant_id: str | None = None,
     client_name: str | None = None,
@@ -261,12 +262,13 @@ def connect(
     background = Background()
 
     def again(account: Account) -> Agave:
-        return Agave(account=account, verify=verify, accounts=accounts, deadline=deadline)
+        return Agave(account=account, verify=verify, accounts=accounts, deadline=deadline, connections=connections)
 
     if any((url, token, username, password, api_key, api_secret, refresh_token, account)):
         agave = Agave(
             url, token=token, username=username, password=password, api_key=api_key, api_secret=api_secret,
             refresh_token=refresh_token, account=account, verify=verify, accounts=accounts, deadline=deadline,
+            connections=connections,
         )  # fmt: skip
     else:
         agave = again(background.call(functools.partial(current_account, notice=log.warning)))

@@ -13,8 +13,8 @@ from typing import Final
 
 import trio
 
+from agavesh.client.connection import httpx
 from agavesh.client.errors import AgaveError, BadAnswer, TimedOut, Unreachable
-from agavesh.client.pool import httpx
 from agavesh.client.reply import Reply
 
 Start = Callable[[], Awaitable[Reply]]

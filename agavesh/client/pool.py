@@ -14,8 +14,7 @@ from typing import Any, Final
 import h11
 import trio
 
-from agavesh.client.connection import PIECE, Answer, Body, Connection, Headers, Message, Wire
-from agavesh.client.connection import httpx as httpx
+from agavesh.client.connection import PIECE, Answer, Body, Connection, Headers, Message, Wire, httpx
 
 CONNECT: Final = 15.0  # seconds for one connection, TLS included
 

@@ -30,7 +30,7 @@ from agavesh.client.accounts import USUAL_PORT, Account, Accounts
 from agavesh.client.answers import Refusal, failure, is_page, refusal, result
 from agavesh.client.arguments import QUOTED, Ask, ask
 from agavesh.client.auth import Auth
-from agavesh.client.connection import Message
+from agavesh.client.connection import Message, httpx
 from agavesh.client.download import Stream
 from agavesh.client.errors import (
     AgaveError,
@@ -45,7 +45,7 @@ from agavesh.client.errors import (
 )
 from agavesh.client.health import Health
 from agavesh.client.multipart import Upload
-from agavesh.client.pool import Pool, httpx
+from agavesh.client.pool import Pool
 from agavesh.client.reply import Reply
 from agavesh.client.unreachable import explain
 from agavesh.client.width import CONNECTIONS, Kind, Place, Width

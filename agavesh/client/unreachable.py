@@ -7,8 +7,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from agavesh.client.connection import httpx
 from agavesh.client.errors import AgaveError, BadAnswer, BadArgument, TimedOut, Unreachable, Untrusted
-from agavesh.client.pool import httpx
 
 # OpenSSL's X509_V_ERR_… codes, those that people meet
 _NOT_YET, _EXPIRED, _UNKNOWN, _HOST = (9,), (10,), (18, 19, 20, 21), (62, 64)

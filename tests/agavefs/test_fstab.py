@@ -22,7 +22,7 @@ from tests.conftest import Tenant
 
 __all__ = ["ordinary_user"]  # a fixture
 
-UNIT = Path(__file__).parents[2] / "systemd/agavefs@.service"
+UNIT = Path(__file__).parents[2] / "agavefs/agavefs@.service"
 ALICE = "agave://data.demo//alice"
 HELPER = Path(sys.executable).parent / "mount.agavefs"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import inspect
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from agavesh.client import connect
+from agavesh.client import Agave, connect
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.blocking import Connection
 from agavesh.client.errors import BadAnswer, BadArgument, NotFound, NotSignedIn
@@ -52,6 +53,10 @@ def put(agave: Connection, content: bytes, name: str = "draft.txt") -> None:
         with suppress(NotFound):
             if agave.files.list(systemId="data.demo", filePath=f"/alice/{name}")[0].length == len(content):
                 return
+
+
+def test_it_takes_all_that_the_client_takes() -> None:
+    assert not set(inspect.signature(Agave).parameters) - set(inspect.signature(connect).parameters)
 
 
 async def test_a_call_gives_its_answer(agave: Connection) -> None:
