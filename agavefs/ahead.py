@@ -12,10 +12,11 @@ nobody's, since who comes later asks again. It knows no FUSE and decides nothing
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -79,8 +80,8 @@ class Walks:
             program.walk.read(home.path, number, names)
             self._go_on(program)
 
-    def listed(self, inode: Inode, who: int) -> None:
-        """What is in that folder is known now."""
+    def listed(self, who: int) -> None:
+        """What is in the folder that it reads is known now."""
         program = self._programs.get(who)
         if program is not None and program.walk.on and (here := program.walk.here) is not None:
             program.walk.listed(here)
@@ -156,7 +157,7 @@ class Walks:
         place.ahead = asked = self._listings.kept(node.path, fresh=node.fresh) is None
         program.walk.folders.spend(1, asked=asked)
         if asked:
-            self._start(program, self._list, place, node)
+            self._start(program, functools.partial(self._list, program, place, node))
         else:
             program.walk.listed(place)
 
@@ -171,20 +172,20 @@ class Walks:
         place.files_ahead[entry.name] = (cost, asked)
         program.walk.files.spend(cost, asked=asked)
         if asked:
-            self._start(program, self._fetch, place, node, entry)
+            self._start(program, functools.partial(self._fetcher.prefetch, remote, node.storage, entry.version))
 
-    def _start(self, program: _Program, act: Any, *arguments: Any) -> None:
+    def _start(self, program: _Program, act: Callable[[], Awaitable[object]]) -> None:
         self._under_way += 1
-        self._nursery.start_soon(self._ask, program, act, *arguments)
+        self._nursery.start_soon(self._ask, program, act)
 
-    async def _ask(self, program: _Program, act: Any, *arguments: Any) -> None:
+    async def _ask(self, program: _Program, act: Callable[[], Awaitable[object]]) -> None:
         scope = trio.CancelScope()
         program.scopes.add(scope)
         try:
             with scope:
                 if program.over:
                     scope.cancel()
-                await act(program, *arguments)
+                await act()
         except (Busy, ServerTrouble, Unreachable, TimedOut) as trouble:
             self._hush(trouble)
         except (AgaveError, OSError) as error:
@@ -213,11 +214,6 @@ class Walks:
         finally:
             self._listings.left(listing)
         program.walk.listed(place)
-
-    async def _fetch(self, program: _Program, place: Place, node: StorageDirectory, entry: Entry) -> None:
-        file = node.child(entry)
-        assert entry.version is not None
-        await self._fetcher.prefetch(file.remote, file.storage, entry.version)
 
     async def _watch(self, program: _Program) -> None:
         """Until the program has ended, or takes nothing any more."""

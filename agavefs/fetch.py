@@ -178,14 +178,14 @@ class Fetcher:
         """
         await self._ensure(spool, start, min(stop, spool.size), 0)
 
-    async def prefetch(self, remote: RemotePath, storage: Storage, version: Version) -> int:
-        """Have a small file whole before anybody opens it; how many bytes were fetched for that.
+    async def prefetch(self, remote: RemotePath, storage: Storage, version: Version) -> None:
+        """Have a small file whole before anybody opens it.
 
         Whoever opens it meanwhile shares the request, and then it goes before others. Cancelled, or in trouble, it
         leaves what has come. It is an error of nobody's: AgaveErrors and OSErrors are for who called.
         """
         if self._spools.refusing or (spool := self._spools.expect(remote, storage, version)) is None:
-            return 0
+            return
         flights = self._start(spool, 0, spool.size, [(0, spool.size)], BLOCK, wanted=False)
         while (filling := self._fillings.get(spool)) is not None and not spool.whole:
             with filling.waiting(0, spool.size) as waiter:
@@ -193,7 +193,6 @@ class Fetcher:
         for flight in flights:
             if flight.error is not None:
                 raise flight.error
-        return spool.size
 
     def leave(self, spool: Spool) -> None:
         """Its last handle is being closed: what was fetched for it alone, and is far from its end, is given up."""

@@ -129,7 +129,7 @@ class Names:
             scan = Scan(self._looks, self._listings, inode)
             self._walks.reads(inode, self._readers[handle])
             await scan.begin()
-            self._walks.listed(inode, self._readers[handle])
+            self._walks.listed(self._readers[handle])
             self._scans[handle] = (inode, scan)
         return scan
 
