@@ -77,7 +77,7 @@ def _zip(bundle: Path, staging: Path) -> tuple[Path, str]:
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for name in files_below(bundle):
-                file = (bundle / name).resolve()
+                file = Path(os.path.realpath(bundle / name))  # `resolve` fails at a link that leads to itself
                 if file.is_file() and file.is_relative_to(bundle.resolve()):
                     archive.write(file, name)
         sync(temporary)
