@@ -38,7 +38,6 @@ class Jobs(Directory):
 
     agave: Agave
     listings: ListingCache
-    lists_all = False
 
     async def records(self, *, fresh: float = _LIST_FRESH) -> dict[str, Job]:
         """The newest jobs by id, newest first, as full records."""

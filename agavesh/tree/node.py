@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from agavesh.client.errors import NotFound, ReadOnly, WrongKind
 from agavesh.client.path import RemotePath
@@ -36,9 +35,6 @@ class Node(ABC):
 @dataclass(frozen=True)
 class Directory(Node):
     """A folder."""
-
-    # whether a folder shows all that opens by name: if so, what is not listed is not there
-    lists_all: ClassVar[bool] = True
 
     @abstractmethod
     def scan(self) -> AsyncIterator[Node]:
