@@ -167,7 +167,7 @@ async def test_a_platform_that_throttles_is_asked_for_nothing_ahead(mount: Mount
         top = str(mount.home / name)
         for place, folder in enumerate(os.listdir(top)):  # noqa: PTH208  # in the order that they are told in
             if not places or place in places:
-                os.listdir(f"{top}/{folder}")  # noqa: PTH208
+                os.listdir(f"{top}/{folder}")  # noqa: PTH208  # as a program does it
 
     with trio.fail_after(LONG):
         await trio.to_thread.run_sync(walk, "t", 0, 1)

@@ -71,7 +71,7 @@ async def test_each_call_ends_when_the_platform_stands_still_and_works_when_it_w
     new = await trio.to_thread.run_sync(os.open, place("new"), os.O_CREAT | os.O_WRONLY)
     late: dict[str, Callable[[], object]] = {
         "stat": lambda: os.stat(place("d/nothing")),  # noqa: PTH116  # as the table has it: by the call's name
-        "readdir": lambda: os.listdir(place("d")),  # noqa: PTH208
+        "readdir": lambda: os.listdir(place("d")),  # noqa: PTH208  # what the kernel is asked
         "open": lambda: Path(place("other")).read_bytes(),
         "read": lambda: os.pread(huge, 4096, 11 * BLOCK),
         "mkdir": lambda: Path(place("made")).mkdir(),
@@ -88,7 +88,7 @@ async def test_each_call_ends_when_the_platform_stands_still_and_works_when_it_w
         "statfs": lambda: os.statvfs(place("")),
         "stat": lambda: Path(place("small")).stat(),
         "read": lambda: Path(place("small")).read_bytes(),
-        "readdir": lambda: os.listdir(place("listed")),  # noqa: PTH208
+        "readdir": lambda: os.listdir(place("listed")),  # noqa: PTH208  # as above
         "write": lambda: os.write(new, b"kept"),
     }
     with frozen.standing_still():

@@ -120,7 +120,7 @@ async def test_a_fault_in_the_background_is_told_to_who_waits(
                 with pytest.raises(OSError) as told:
                     await door.do(lambda work: (work / "new").write_bytes((work.parent / "g").read_bytes()))
                 assert told.value.errno == errno.EIO
-        assert await door.do(lambda work: sorted(os.listdir(work))) == ["new"]  # noqa: PTH208
+        assert await door.do(lambda work: sorted(os.listdir(work))) == ["new"]  # noqa: PTH208  # names alone
         await door.do(lambda work: (work / "new").unlink())
 
 

@@ -70,7 +70,7 @@ class Agavefs(Contender):
         yield
 
     @property
-    def port(self) -> int:  # type: ignore[override]
+    def port(self) -> int:  # type: ignore[override]  # it is known later
         return int(self.tenant.state["url"].rpartition(":")[2])
 
     @functools.cached_property

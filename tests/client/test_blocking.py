@@ -172,7 +172,7 @@ async def test_pages_go_through_a_list(agave: Connection) -> None:
     names = await plainly(script)
     assert names == [file.name for file in await plainly(lambda: agave.files.list(**HOME))]
     with pytest.raises(BadArgument, match="only lists have pages"):
-        await plainly(lambda: next(agave.pages(agave.files.download, **DRAFT)))  # type: ignore[arg-type]
+        await plainly(lambda: next(agave.pages(agave.files.download, **DRAFT)))  # type: ignore[arg-type]  # on purpose
 
 
 async def test_a_job_is_followed_to_its_end(agave: Connection) -> None:
@@ -336,7 +336,7 @@ async def test_the_words_of_agavepys_constructor_are_understood(tenant: Tenant) 
             api_server=tenant.url, username="bob", password=tenant.users["bob"], api_key=key, api_secret=secret,
             client_name="script", tenant_id="embedded", verify=True, resources=None,
         ) as agave:  # fmt: skip
-            return agave.profiles.get()["username"]  # type: ignore[no-any-return]
+            return agave.profiles.get()["username"]  # type: ignore[no-any-return]  # as AgavePy gives it
 
     assert await plainly(script) == "bob"
 

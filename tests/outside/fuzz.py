@@ -185,7 +185,7 @@ class Fuzz:
         try:
             case.validate_response(answer, checks=CONFORMS)
         except FailureGroup as failures:
-            what = "; ".join(f"{failure.title}: {failure.message}" for failure in failures.exceptions)  # type: ignore[attr-defined]
+            what = "; ".join(f"{failure.title}: {failure.message}" for failure in failures.exceptions)  # type: ignore[attr-defined]  # it has no types
             self.findings.append(Finding(named, answer.status_code, what, case.as_curl_command()))
 
     # what there is to be found

@@ -152,7 +152,7 @@ def given_to(line: str) -> dict[str, list[str]]:
 
 
 def test_the_longest_name_of_a_command_counts() -> None:
-    assert [one(line).command.words for line in ("jobs", "jobs list", "jobs show x", "jobs status=RUNNING")] == [  # type: ignore[union-attr]
+    assert [one(line).command.words for line in ("jobs", "jobs list", "jobs show x", "jobs status=RUNNING")] == [  # type: ignore[union-attr]  # each has one
         ("jobs",), ("jobs",), ("jobs", "show"), ("jobs",),
     ]  # fmt: skip
 

@@ -156,7 +156,7 @@ def test_a_commit_that_fails_takes_the_rename_back(before: dict[str, str], folde
             raise Unwritable(errno.ENOSPC, "No space left on device")
         return real(statement, *values)
 
-    here.store.sql = full  # type: ignore[method-assign]
+    here.store.sql = full  # type: ignore[method-assign]  # a disk that is full
     with pytest.raises(Unwritable):
         here.change("staging/x", "bytes/a")
     assert here.state() == ("old", before)

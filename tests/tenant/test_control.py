@@ -158,7 +158,7 @@ async def test_nobody_else_is_let_in(rehearsed: Tenant, owner: Control) -> None:
             None, "", "Owner", "Owner ..", "Owner 1.2.3", "Owner x.y.z", good[:-1], good.replace("Owner", "Bearer"),
             good + "0", f"Owner {rehearsed.key}", f"Bearer {rehearsed.key}", good.upper(), "Owner ¹.a.b", "Owner é.é.é",
         ):  # fmt: skip
-            assert await answer("POST", PATH, body, wrong and wrong.encode()) == 401, wrong  # type: ignore[arg-type]
+            assert await answer("POST", PATH, body, wrong and wrong.encode()) == 401, wrong  # type: ignore[arg-type]  # on purpose
         assert await answer("POST", PATH, body + b" ", good) == 401
         assert await answer("DELETE", PATH, body, good) == 401
         assert await answer("POST", PATH + "/", body, good) == 401
