@@ -239,7 +239,8 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         options = mount.Options(
             mountpoint, places, source=asked.source, read_only=asked.read_only or read_only, room=asked.cache_size,
             fresh=asked.cache_ttl, offline_ok=asked.offline_ok,
-            deadlines=_deadlines(), fuse=fuse, held=asked.held,
+            deadlines=_deadlines(), kill_wait=float(os.environ.get("AGAVEFS_KILL_WAIT", "30")), fuse=fuse,
+            held=asked.held,
         )  # fmt: skip
         left = trio.run(functools.partial(mount.serve, options, ready=ready, notice=notice))
     except (AgaveError, OSError, RuntimeError, ExceptionGroup) as group:
@@ -325,19 +326,22 @@ def _run(asked: argparse.Namespace) -> int:
         asked.places = [asked.source, place]
         if status := _mount(asked):
             return status
-        card = next(card for card in Places.of().cards() if card.mountpoint == place)
-        process = os.pidfd_open(card.pid)
+        places = Places.of(asked.cache_dir)
+        card = next(card for card in places.cards() if card.mountpoint == place)
+        process, passed_on = os.pidfd_open(card.pid), set[int]()
         try:
-            status = obey(with_place(asked.command, place), os.environ | {"AGAVEFS_MOUNT": place})
+            status = obey(with_place(asked.command, place), os.environ | {"AGAVEFS_MOUNT": place}, passed_on)
         except OSError as error:
             _say(f"{asked.command[0]} can't be run: {error.strerror}")
             status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
         os.close(asked.held)
         os.close(letting_go)
+        if signal.SIGTERM in passed_on and places.passing:
+            _hasten(process)  # not all batch systems reach it, in its session
         left = _wait(card, process)
         if not os.path.isdir(place):  # noqa: PTH112  # Path's raises where nobody answers
             subprocess.run(["fusermount3", "-u", "-z", place], check=False, capture_output=True)
-            _say(f"the mount died under {asked.command[0]}; its log is {Places.of().log('run')}")
+            _say(f"the mount died under {asked.command[0]}; its log is {places.log('run')}")
             status = status or EX_SOFTWARE
         return left or status
     finally:
@@ -368,7 +372,12 @@ def _umount(asked: argparse.Namespace) -> int:
 
 
 def _wait(card: Card, process: int) -> int:
-    """Until the mount has sent what it owes, and ended."""
+    """Until the mount has ended, and has sent what it owes or put it where the next one finds it."""
+    from agavefs.left import Left, rescue
+
+    places = Places.of()
+    if places.passing:
+        signal.signal(signal.SIGTERM, lambda *_: _hasten(process))
     poll = select.poll()
     poll.register(process, select.POLLIN)
     told = ""
@@ -376,10 +385,20 @@ def _wait(card: Card, process: int) -> int:
         if (owed := f"{_owed(card)} files are still on their way") != told:
             told = owed
             _say(owed)
+    there, owner = Left(places.left), card.owner
+    if places.passing and _owed(card):  # it was killed
+        with contextlib.suppress(OSError):
+            owner = rescue(Path(card.cache), card.account, there)
+    if brought := there.count(owner):
+        _say(f"{brought} files could not be sent; they are kept in {places.left}, and the next mount sends them")
     if left := _owed(card):
-        _say(f"{left} files could not be sent; they are kept, and the next mount sends them")
-        return EX_TEMPFAIL
-    return 0
+        _say(f"{left} files could not be sent; they are kept in {card.cache}, and the next mount there sends them")
+    return EX_TEMPFAIL if brought or left else 0
+
+
+def _hasten(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, signal.SIGTERM)
 
 
 def _owed(card: Card) -> int:

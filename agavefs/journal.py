@@ -23,6 +23,7 @@ import secrets
 import socket
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ class Journal:
     def __init__(self, folder: Path, account: str) -> None:
         self.folder, self.account = folder, account
         self.owner = secrets.token_hex(8)
+        self.also: dict[int, Callable[[], None]] = {}  # by row: what else goes as soon as it is done, in a thread
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "owners").mkdir(mode=0o700, exist_ok=True)
         self._guard = threading.Lock()  # the connection is used from several threads, one at a time
@@ -158,6 +160,8 @@ class Journal:
 
     async def done(self, row: int) -> None:
         """Nothing is owed any more."""
+        if (also := self.also.pop(row, None)) is not None:
+            await trio.to_thread.run_sync(also)
         await self._run("DELETE FROM owed WHERE id = ?", row)
 
     async def moved(self, old: RemotePath, new: RemotePath) -> None:
@@ -210,6 +214,25 @@ class Journal:
                     )
         self._sweep()
         return [row for row in self.rows() if row.owner == self.owner]
+
+    def put(self, row: Row, spool: Path | None) -> int:
+        """A row from elsewhere is ours, with its bytes in `spool`; its id. Blocks for a moment."""
+        values = (self.owner, row.account, row.system, row.path, str(spool or ""), row.size, row.base_size)
+        with self._guard:
+            try:
+                done = self._connection.execute(
+                    "INSERT INTO owed (owner, account, system, path, spool, size, base_size, base_modified, state,"
+                    " temporary, trouble) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*values, row.base_modified, row.state, row.temporary, row.trouble),
+                )
+            except sqlite3.Error as error:
+                raise _trouble(error) from error
+        return done.lastrowid or 0
+
+    def drop(self, row: int) -> None:
+        """It is owed from elsewhere now. Blocks for a moment."""
+        with self._guard:
+            self._connection.execute("DELETE FROM owed WHERE id = ?", (row,))
 
     def _sweep(self) -> None:
         """Forget dead mounts that owe nothing."""

@@ -7,7 +7,9 @@ is sent first, for as long as that gets on; the rest is in the journal for the n
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import math
 import os
 import signal
 import time
@@ -24,6 +26,7 @@ from agavefs.fetch import Fetcher
 from agavefs.files import Files
 from agavefs.journal import Journal
 from agavefs.kernel import Deadlines, Kernel
+from agavefs.left import Left
 from agavefs.looks import Looks
 from agavefs.names import Names
 from agavefs.places import Card, Places
@@ -64,6 +67,7 @@ class Options:
     offline_ok: bool = False  # what is here is shown, however old, while the platform does not answer
     deadlines: Deadlines = field(default_factory=Deadlines)
     fuse: frozenset[str] = frozenset()  # options for the kernel
+    kill_wait: float = 30  # seconds from SIGTERM to SIGKILL in a batch job: half is for sending, half for what is left
     held: int | None = None  # the reading end of a pipe: who mounts for a while closes the other, or dies
 
 
@@ -82,7 +86,12 @@ async def serve(
                 left = await _serve(options, workspace, journal, nursery, ready)
                 nursery.cancel_scope.cancel()
         finally:
-            journal.close()
+            try:
+                if options.places.passing:
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(Left(options.places.left).bring, journal)
+            finally:
+                journal.close()
     return left
 
 
@@ -125,6 +134,7 @@ async def _serve(
     health = workspace.agave.health
     # the client would go on waiting; that a program did in vain is as good a sign
     kernel.on_late = lambda act, began: health.failed(act, TimedOut(f"{act}: no answer in time"), began)
+    over = trio.Event()
     refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
     options.places.sweep(journal)
     with (
@@ -134,8 +144,10 @@ async def _serve(
     ):
         nursery.start_soon(mounts.listen, listening, refresh.act)
         nursery.start_soon(_refresh_on_signal, refresh)
-        nursery.start_soon(_end_when_told, options.mountpoint, writeback, options.held)
+        nursery.start_soon(_end_when_told, options, writeback, over)
         if not options.read_only:
+            take = functools.partial(Left(options.places.left).take, lasting=not options.places.passing)
+            await trio.to_thread.run_sync(take, journal, spools.folder)
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         if source.whole:
             nursery.start_soon(_warm, looks)
@@ -145,6 +157,7 @@ async def _serve(
         _log.info("%s is mounted on %s", account_of(card), options.mountpoint)
         ready()
         await pyfuse3.main(min_tasks=_IDLE_TASKS, max_tasks=_TASKS)
+        over.set()
         _log.info("%s is unmounted", options.mountpoint)
         left = await writeback.drain()
     if left:
@@ -186,38 +199,49 @@ def _mounted(kernel: Kernel, options: Options, name: str) -> Iterator[None]:
         pyfuse3.close(unmount=True)
 
 
-async def _end_when_told(mountpoint: Path, writeback: Writeback, held: int | None) -> None:
+async def _end_when_told(options: Options, writeback: Writeback, over: trio.Event) -> None:
+    """Unmount at a signal, or when the pipe is closed that it lives by. What is heard later asks for haste."""
     # who has started it in a terminal wants it to end with the terminal
     ends = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if os.isatty(0) else []))
-    with trio.open_signal_receiver(*ends) as signals:
-        if held is not None:
-            # a batch system ends all processes of a job alike: what writes is to end first
-            await trio.lowlevel.wait_readable(held)
-            with trio.CancelScope() as now:
-                now.cancel()
-                async for _ in signals:
-                    pass
-        else:
-            async for number in signals:
-                _log.info("asked to end by %s", signal.Signals(number).name)
-                break
-        with contextlib.suppress(OSError):
-            done = await trio.run_process(
-                ["fusermount3", "-u", str(mountpoint)], check=False, capture_stdout=True, capture_stderr=True
-            )
-            if done.returncode == 0:
-                return  # pyfuse3.main ends by itself
-        # somebody is in there: send what is sealed, and go all the same; a second signal does not wait
-        async with trio.open_nursery() as nursery:
+    told, heard_at = trio.Event(), -math.inf
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(*ends) as signals:
 
-            async def drain() -> None:
-                await writeback.drain()
-                nursery.cancel_scope.cancel()
+            async def listen() -> None:
+                nonlocal heard_at
+                async for number in signals:
+                    _log.info("asked to end by %s", signal.Signals(number).name)
+                    if told.is_set() and options.places.passing:
+                        writeback.end_within(options.kill_wait / 2)
+                    elif told.is_set() and heard_at > -math.inf:
+                        writeback.end_within(0)
+                    heard_at = trio.current_time()
+                    if options.held is None:
+                        told.set()
 
-            nursery.start_soon(drain)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                break
+            nursery.start_soon(listen)
+            if options.held is not None:
+                # a batch system ends all processes of a job alike: what writes is to end first
+                await trio.lowlevel.wait_readable(options.held)
+                told.set()
+            await told.wait()
+            ago = trio.current_time() - heard_at
+            if options.places.passing and ago < options.kill_wait:  # later nobody kills any more
+                writeback.end_within(options.kill_wait / 2 - ago)
+            await _unmount(options.mountpoint, writeback, over)
+            await trio.sleep_forever()  # somebody may be in haste still
+
+
+async def _unmount(mountpoint: Path, writeback: Writeback, over: trio.Event) -> None:
+    with contextlib.suppress(OSError):
+        done = await trio.run_process(
+            ["fusermount3", "-u", str(mountpoint)], check=False, capture_stdout=True, capture_stderr=True
+        )
+        if done.returncode == 0:
+            return  # pyfuse3.main ends by itself
+    if not over.is_set():
+        # somebody is in there: send what is sealed, and go all the same
+        await writeback.drain()
         pyfuse3.terminate()
 
 

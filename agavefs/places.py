@@ -4,6 +4,7 @@
                                         mounts/<owner>.sock: where it listens to what it is asked
                                         log/<owner>.log
                                         cache/, unless another was named: journal.db, owners/, spools/<owner>/, kept/
+    STATE/agavesh/left/                 what batch jobs could not send: see `left`
 
 All is the user's own (0700, 0600), and by the name of the host, since homes are shared on clusters. The cache stands
 where --cache-dir or AGAVEFS_CACHE_DIR say; in a batch job, whose home is far and whose $TMPDIR is near, it is there.
@@ -54,6 +55,7 @@ class Places:
 
     state: Path
     cache: Path
+    passing: bool = False  # in a batch job, after which nobody may come to this cache again
 
     @classmethod
     def of(cls, cache: Path | None = None) -> Places:
@@ -61,9 +63,10 @@ class Places:
         host = state.parent.name
         if cache is None and (named := os.environ.get("AGAVEFS_CACHE_DIR")):
             cache = Path(named)
-        if cache is None and (near := os.environ.get("TMPDIR")) and any(os.environ.get(name) for name in _JOB):
+        passing = any(os.environ.get(name) for name in _JOB)
+        if cache is None and (near := os.environ.get("TMPDIR")) and passing:
             cache = Path(near) / _near()
-        return cls(state, (cache / host).absolute() if cache is not None else state / "cache")
+        return cls(state, (cache / host).absolute() if cache is not None else state / "cache", passing)
 
     def log(self, name: str) -> Path:
         """Where a mount logs to. A long log begins anew, and the last one is kept."""
@@ -75,6 +78,11 @@ class Places:
 
     def spools(self, owner: str) -> Path:
         return self.cache / "spools" / owner
+
+    @property
+    def left(self) -> Path:
+        """Where what batch jobs could not send waits for the next mount, on whatever host."""
+        return self.state.parent.parent / "left"
 
     @property
     def kept(self) -> Path:

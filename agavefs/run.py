@@ -12,8 +12,10 @@ _FROM_TERMINAL = 0x80  # si_code SI_KERNEL: all in the foreground have it, the p
 NOT_RUN, NOT_FOUND = 126, 127
 
 
-def obey(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run it to its end; the status as a shell has it. OSError if it can't be run at all."""
+def obey(command: Sequence[str], environ: Mapping[str, str], passed_on: set[int]) -> int:
+    """Run it to its end; the status as a shell has it. OSError if it can't be run at all. `passed_on` gets the signals
+    that were sent to us.
+    """
     watched = {signal.SIGCHLD, *_PASSED_ON}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     try:
@@ -26,6 +28,7 @@ def obey(command: Sequence[str], environ: Mapping[str, str]) -> int:
             told = signal.sigwaitinfo(watched)
             if told.si_signo in _PASSED_ON and told.si_code != _FROM_TERMINAL:
                 program.send_signal(told.si_signo)
+                passed_on.add(told.si_signo)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return program.returncode if program.returncode >= 0 else 128 - program.returncode

@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import math
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -57,6 +58,7 @@ class _Owed:
 
     def __init__(self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False) -> None:
         self.state, self.temporary, self.recovered = state, temporary, recovered
+        self.superseded = False  # recovered, and its place has been written anew since
         self.lock = trio.Lock()
         self.news = trio.Event()
         self.nudge = trio.Event()
@@ -100,6 +102,9 @@ class Writeback:
         self._owed: dict[Spool, _Owed] = {}
         self.leftovers = 0  # temporary files that are being removed
         self._left = trio.Event()
+        self._inherited: list[Spool] = []  # from dead mounts
+        self._until = math.inf  # of trio's time: so long it may be tried to send all, at the end
+        self._waits: set[trio.CancelScope] = set()  # that end then at the latest
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
         self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
 
@@ -119,6 +124,7 @@ class Writeback:
                             await self._journal.done(row)
                             return
                         spool.row = row
+                        self._supersede(spool.remote, spool)
                         self._spools.detach(spool)
                     else:
                         await self._journal.reopen(spool.row)
@@ -127,6 +133,15 @@ class Writeback:
                     continue
             if not await self._news(owed, self._patience):
                 raise self._too_late(spool)
+
+    def _supersede(self, remote: RemotePath, by: Spool) -> None:
+        """What dead mounts have left for that place goes beside it."""
+        for spool in self._inherited:
+            owed = self._owed.get(spool)
+            if owed is not None and owed.recovered and spool is not by and spool.remote == remote:
+                owed.superseded = True
+                if owed.active and not owed.past_recall:
+                    owed.attempt.cancel()
 
     async def seal(self, spool: Spool, *, now: bool = True) -> None:
         """Put it on the disk and send it: `now`, or when the last time is some seconds ago."""
@@ -172,10 +187,10 @@ class Writeback:
         news = owed.news
         while True:
             moved = owed.moved
-            with trio.move_on_after(patience):
+            with trio.move_on_at(min(trio.current_time() + patience, self._until)) as scope, self._bounded(scope):
                 await news.wait()
                 return True
-            if owed.moved == moved:
+            if owed.moved == moved or trio.current_time() >= self._until:
                 return False
 
     def _too_late(self, spool: Spool) -> TimedOut:
@@ -262,6 +277,9 @@ class Writeback:
                         await owed.nudge.wait()
                     owed.sending = not spool.writing and not spool.orphan
                     continue
+                if (other := self._before(spool)) is not None:
+                    await self._news(other, self._patience)
+                    continue
                 try:
                     owed.active = True
                     with trio.CancelScope() as owed.attempt:
@@ -290,6 +308,14 @@ class Writeback:
             owed.tell()
         if spool.orphan:
             await self._clear(spool, owed)
+
+    def _before(self, spool: Spool) -> _Owed | None:
+        """Another one that is just on its way to the same place: only what was left by others can have the same."""
+        if self._inherited:
+            for other, owed in self._owed.items():
+                if owed.active and other is not spool and other.remote == spool.remote:
+                    return owed
+        return None
 
     async def _send(self, spool: Spool, owed: _Owed) -> None:
         assert spool.row is not None
@@ -332,16 +358,19 @@ class Writeback:
 
     async def _target(self, spool: Spool, owed: _Owed) -> RemotePath:
         """Where what a dead mount left is to go: to its place, or beside it if somebody else has written that since."""
-        if owed.state in ("beside", "placed") or (owed.state == "sending" and owed.temporary is None):
-            return spool.remote  # we were at it: what is there is ours
-        try:
-            version = (await spool.storage.stat(spool.remote.path)).version
-        except NotFound:
-            version = None
-        if version in (spool.base, None):
-            return spool.remote
         name = f"{spool.remote.name}~conflict-{socket.gethostname()}-{time.strftime('%Y%m%dT%H%M%S')}"
-        _log.warning("%s was changed by others meanwhile: ours goes to %s beside it", spool.remote.uri, name)
+        if owed.superseded and owed.state not in ("beside", "placed"):
+            name += f"-{spool.row}"  # there may be several
+        elif owed.state in ("beside", "placed") or (owed.state == "sending" and owed.temporary is None):
+            return spool.remote  # we were at it: what is there is ours
+        else:
+            try:
+                version = (await spool.storage.stat(spool.remote.path)).version
+            except NotFound:
+                version = None
+            if version in (spool.base, None):
+                return spool.remote
+        _log.warning("%s was written anew meanwhile: what was left goes to %s beside it", spool.remote.uri, name)
         if owed.temporary is not None:
             row = await self.hide(spool.remote, owed.temporary)
             self.remove_hidden(row, spool.storage, owed.temporary)
@@ -393,6 +422,8 @@ class Writeback:
                 spool.present.add(0, row.size)
                 self._spools.grown(row.size)
                 spool.row, spool.base = row.id, row.base
+                self._supersede(spool.remote, spool)
+                self._inherited.append(spool)
                 owed = self._owed[spool] = _Owed(row.state, row.temporary, recovered=True)
                 owed.sending = owed.running = True
                 self._nursery.start_soon(self._run, spool, owed)
@@ -404,19 +435,30 @@ class Writeback:
 
     async def drain(self) -> int:
         """Send all that is sealed. The number of those that could not be, for as long as patience goes."""
-        failed = 0
-        for spool in list(self._owed):
-            if spool.writing:
-                continue  # still open: nobody has said that it is ready
-            try:
-                await self.seal(spool)
-                await self.settle(spool)
-            except (AgaveError, OSError):
-                failed += 1
-        with trio.move_on_after(self._patience):
-            while self.leftovers:
-                await self._left.wait()
-        return failed
+        with trio.CancelScope(deadline=self._until) as scope, self._bounded(scope):
+            for spool in list(self._owed):
+                if not spool.writing:  # what is still open nobody has said to be ready
+                    with suppress(AgaveError, OSError):
+                        await self.seal(spool)
+                        await self.settle(spool)
+            with trio.move_on_after(self._patience):
+                while self.leftovers:
+                    await self._left.wait()
+        return sum(not spool.writing and not spool.orphan for spool, _ in self.owed)
+
+    def end_within(self, seconds: float) -> None:
+        """Somebody will not wait for longer: what is not sent by then is not sent by this mount."""
+        self._until = min(self._until, trio.current_time() + seconds)
+        for scope in self._waits:
+            scope.deadline = min(scope.deadline, self._until)
+
+    @contextmanager
+    def _bounded(self, scope: trio.CancelScope) -> Iterator[None]:
+        self._waits.add(scope)
+        try:
+            yield
+        finally:
+            self._waits.discard(scope)
 
 
 def _check(entry: Entry, size: int, remote: RemotePath) -> None:

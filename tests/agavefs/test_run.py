@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,75 @@ async def test_what_could_not_be_sent_makes_it_75_and_the_next_one_sends_it(moun
         done = await mount.agavefs("run", ALICE, "--", "sh", "-c", "echo kept > {}/f")
     assert (done.returncode, "could not be sent" in done.stderr) == (cli.EX_TEMPFAIL, True)
     del mount.environ["AGAVEFS_DEADLINES"]
+    assert (await mount.agavefs("run", "/", "--", "true")).returncode == 0
+    assert there(mount, "f") == b"kept\n"
+
+
+@pytest.fixture
+def job(mount: Mount, tmp_path: Path) -> Path:
+    """The mount's programs run in a batch job; its $TMPDIR, which goes with it."""
+    mount.environ |= {"SLURM_JOB_ID": "4711", "TMPDIR": str(tmp_path / "job"), "AGAVEFS_DEADLINES": "progress=1"}
+    (tmp_path / "job").mkdir()
+    return tmp_path / "job"
+
+
+def over(mount: Mount, job: Path) -> None:
+    """The job has ended, and its site has cleared away what it had."""
+    shutil.rmtree(job)
+    mount.environ["TMPDIR"] = str(job.with_name("temporary"))
+    for name in ("SLURM_JOB_ID", "AGAVEFS_DEADLINES"):
+        del mount.environ[name]
+
+
+async def test_what_a_batch_job_could_not_send_outlives_its_tmpdir(mount: Mount, job: Path) -> None:
+    await plant(mount, {"changed": b"old\n"})
+    with mount.tenant.faults.refusing("files.importData", status=503):
+        line = "echo kept > {}/f; echo new > {}/changed"
+        done = await mount.agavefs("run", ALICE, "--", "sh", "-c", line)
+    place = mount.folder / "state/agavesh/left"
+    assert done.returncode == cli.EX_TEMPFAIL
+    assert f"2 files could not be sent; they are kept in {place}, and the next mount sends them" in done.stderr
+    over(mount, job)
+    assert (await mount.agavefs("run", "/", "--", "true")).returncode == 0
+    assert (there(mount, "f"), there(mount, "changed")) == (b"kept\n", b"new\n")
+    assert list(place.iterdir()) == []
+
+
+async def test_the_next_job_sends_it_too_and_loses_nothing_if_it_can_not(mount: Mount, job: Path) -> None:
+    with mount.tenant.faults.refusing("files.importData", status=503):
+        for line in ("echo kept > {}/f", "true", "echo newer > {}/f"):
+            assert (await mount.agavefs("run", ALICE, "--", "sh", "-c", line)).returncode == cli.EX_TEMPFAIL
+            shutil.rmtree(job)
+            job.mkdir()
+    assert (await mount.agavefs("run", ALICE, "--", "true")).returncode == 0
+    assert there(mount, "f") == b"newer\n"
+    (beside,) = list(mount.tenant.path("data.demo", "/alice").glob("f~conflict-*"))
+    assert beside.read_bytes() == b"kept\n"
+    over(mount, job)
+    assert list((mount.folder / "state/agavesh/left").iterdir()) == []
+
+
+async def test_a_job_that_is_told_to_end_keeps_what_it_can_not_send(mount: Mount, job: Path) -> None:
+    # it would go on trying for longer than a batch system waits
+    mount.environ |= {"AGAVEFS_DEADLINES": "progress=1000", "AGAVEFS_KILL_WAIT": "2"}
+    tried = "until grep refused {}/.agavefs/status; do sleep 0.05; done"
+    line = f"trap 'exit 3' TERM; echo kept > {{}}/f & {tried} >&2; echo ready; while :; do sleep 0.05; done"
+    with mount.tenant.faults.refusing("files.importData", status=503):
+        async with started(mount, ALICE, "--", "sh", "-c", line) as process:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == cli.EX_TEMPFAIL
+    over(mount, job)
+    assert (await mount.agavefs("run", "/", "--", "true")).returncode == 0
+    assert there(mount, "f") == b"kept\n"
+
+
+async def test_a_mount_that_is_killed_in_a_job_leaves_what_was_closed(mount: Mount, job: Path) -> None:
+    line = "echo kept > {}/f; echo ready; while ls {} >/dev/null; do sleep 0.05; done"
+    with mount.tenant.faults.refusing("files.importData", status=503):
+        async with started(mount, ALICE, "--", "sh", "-c", line) as process:
+            os.kill(mount.pid, signal.SIGKILL)
+    assert process.returncode == cli.EX_TEMPFAIL
+    over(mount, job)
     assert (await mount.agavefs("run", "/", "--", "true")).returncode == 0
     assert there(mount, "f") == b"kept\n"
 
