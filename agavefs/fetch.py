@@ -205,6 +205,8 @@ class Fetcher:
         if spool.size <= SMALL:
             start, stop, window = 0, spool.size, 0
         while gaps := spool.present.missing(start, min(stop, spool.size)):
+            if spool.gone:
+                raise Changed(f"{spool.remote.uri} has changed since it was opened", hint="open it again")
             reach, block = self._reach(spool, start, stop, window)
             watched = self._start(spool, gaps[0][0], reach, gaps, block)
             filling = self._fillings[spool]

@@ -57,19 +57,23 @@ class TailHandle:
             return await self._fetcher.read(spool, start, start + size, ahead=self._ahead)
         except Changed:  # shorter than it was
             if spool is self._spool:
-                self._end()
-                self._begin((await self._node.again()).entry.size or 0)
+                self._anew(spool, (await self._node.again()).entry.size or 0)
             return b""
 
     async def _ask(self) -> None:
         """How large it is now."""
         if trio.current_time() - self._asked < _PAUSE and self._seen() <= self._spool.size:
             return
-        self._asked = trio.current_time()
+        self._asked, spool = trio.current_time(), self._spool
         size = (await self._node.again()).entry.size or 0
-        if size > self._spool.size:
-            self._spool.grow_to(size)
-        elif size < self._spool.size:
+        if size < spool.size:
+            self._anew(spool, size)
+        elif spool is self._spool and size > spool.size:
+            spool.grow_to(size)
+
+    def _anew(self, spool: Spool, size: int) -> None:
+        """Read from a new spool: the size was asked for first, since that may fail, or others have done this by now."""
+        if spool is self._spool:
             self._end()
             self._begin(size)
 

@@ -14,10 +14,13 @@ import trio.testing
 
 from agavefs.fetch import BLOCK, NEAR, Fetcher, Flight, Turns
 from agavefs.spool import Spool, Spools
+from agavefs.tail import TailHandle
 from agavefs.window import Ahead
 from agavesh.client.errors import BadAnswer, Changed, ServerTrouble, TimedOut
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Entry, Storage, Stream
+from agavesh.tree.listing import open_listings
+from agavesh.tree.storage import StorageFile
 
 PLACE = RemotePath("system", "s", "/f")
 
@@ -372,3 +375,34 @@ def test_a_spool_that_is_owed_is_never_evicted(spools: Spools) -> None:
     spool.row = None
     spools.settled(spool, (1000, 1.0))
     assert not spool.path.exists()
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_what_a_job_begins_anew_is_read_anew_even_if_asking_for_its_size_fails_once(
+    spools: Spools, nursery: trio.Nursery, failing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, ask = Shelf(b"o" * 3_000_000), Shelf.stat
+
+    async def stat(self: Shelf, path: str) -> Entry:
+        await trio.lowlevel.checkpoint()
+        if failing:
+            raise ServerTrouble("not now")
+        return await ask(self, path)
+
+    monkeypatch.setattr(Shelf, "stat", stat)
+    async with open_listings() as listings:
+        node = StorageFile("/f", await ask(shelf, "/f"), shelf, listings, "/f", 1.0, True)
+        tail = TailHandle(spools, Fetcher(nursery, spools), node, lambda: len(shelf.content))
+        assert await tail.read(0, 10) == b"o" * 10
+        shelf.content = b"n" * 2_000_000
+        if failing:
+            with pytest.raises(ServerTrouble):
+                await tail.read(2_500_000, 10)
+            failing = False
+        with trio.fail_after(10):
+            async with trio.open_nursery() as readers:
+                for place in (2_400_000, 2_500_000, 2_600_000):
+                    readers.start_soon(tail.read, place, 10)
+            assert await tail.read(1_000_000, 10) == b"n" * 10
+        await tail.release()
+    assert not list(spools)
