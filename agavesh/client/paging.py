@@ -5,8 +5,9 @@ that this tenant has been seen to fill: the cap is no lower than that. A short a
 the cap.
 
 No answer says how many there are, so who wants all of a long list guesses (`ahead`): after a full page the next ones
-are asked for side by side, at the offsets at which they begin if they are full as well. Where a guess was wrong, it
-goes on one by one.
+are asked for side by side, at the offsets at which they begin if they are full as well. Offsets shift when something is
+deleted meanwhile, and what lies at the border would be passed over: so each page begins with the last thing of the one
+before. Where it does not, or a guess was wrong, it goes back to what was taken, and on one by one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Take = Callable[[list[T], bool], object]
 PAGE: Final = 250  # the largest page that a public build gives
 AHEAD: Final = 16  # pages that are asked for side by side at most
 SOON: Final = 8  # as many at first: beyond, no more than a quarter of what has come, since what is guessed may be waste
+_RECENT: Final = 16  # pages that are remembered, to find the place again in a list that has moved
+_WIDER: Final = 4  # times as many things are asked for once more in each page of a list that moves
 LIKELY: Final = 100  # things in a page that may well be a cut one: no build is known that gives fewer
 
 
@@ -146,7 +149,9 @@ class _Ahead(Generic[T]):
     ) -> None:
         self._seen, self._call, self._take, self._service, self._key = paging.seen, call, take, service, key
         self._limit = limit
-        self._under_way: deque[_Asked[T]] = deque()
+        self._recent: deque[set[object]] = deque(maxlen=_RECENT)  # what was taken of late, by pages
+        self._first: object = None  # the first thing of all, as a folder itself is in its listing
+        self._last: object = None  # the last thing that was taken
 
     async def all(self, nursery: trio.Nursery, most: int) -> None:
         """From the first page to the last."""
@@ -155,46 +160,110 @@ class _Ahead(Generic[T]):
         # once whether a short page was cut
         without = None if self._service in self._seen or most < 2 else self._ask(nursery, 1)
         page = await first.result()
-        self._under_way.clear()
         if self._is_last(page) or (without is not None and await self._is_all(page, without)):
             self._take(page, True)
             return
-        self._take(page, False)
-        await self._follow(nursery, page, most)
+        if page:
+            self._first = self._key(page[0])
+        self._taken(page, page)
+        end = await self._side_by_side(nursery, page, most)
+        if end is not None:
+            await self._one_by_one(nursery, end)
 
-    async def _follow(self, nursery: trio.Nursery, page: list[T], most: int) -> None:
-        """What is behind a page that may not be the last."""
-        size, offset = len(page), len(page)
-        ahead, regular = min(most, 2 if size >= LIKELY else 1), True
-        while True:
-            while len(self._under_way) < ahead and not any(asked.shorter(size) for asked in self._under_way):
-                self._ask(nursery, offset + size * len(self._under_way))
-            before, page = page, await self._under_way.popleft().result()
-            moved = not {self._key(thing) for thing in before}.isdisjoint(self._key(thing) for thing in page)
-            if moved and len(page) == len(before) and [*map(self._key, page)] == [*map(self._key, before)]:
-                page = []  # the same page again: this list knows no offset, and has been given out whole
-            offset += len(page)
-            if not page or (regular and len(page) < size and not moved and await self._nothing_follows()):
-                self._take(page, True)
-                return
+    async def _side_by_side(self, nursery: trio.Nursery, page: list[T], most: int) -> int | None:
+        """What is behind a first page of many. None if that was all, else where one by one has to go on."""
+        size, end = len(page), len(page)
+        ahead = min(most, 2 if size >= LIKELY else 1)
+        under_way: deque[_Asked[T]] = deque()
+        while size > 1:
+            while len(under_way) < ahead and not any(asked.shorter(size) for asked in under_way):
+                under_way.append(self._ask(nursery, end - 1 + (size - 1) * len(under_way)))
+            asked = under_way.popleft()
+            page = await asked.result()
+            if not page or self._key(page[0]) != self._last:
+                break
+            end = asked.offset + len(page)
+            if len(page) < size and await self._nothing_follows(nursery, page, end, under_way):
+                self._take(page[1:], True)
+                return None
             self._is_last(page)  # a longer one than any before tells of the cap
-            self._take(page, False)
-            if regular and len(page) == size and not moved:
-                ahead = min(max(min(ahead + 1, SOON), offset // size // 4), most)
-                continue
-            # things came or went meanwhile, or the tenant cuts at odd places: what was guessed is worth nothing, and
-            # only silence says that there is no more
-            for asked in self._under_way:
-                asked.scope.cancel()
-            self._under_way.clear()
-            size, ahead, regular = len(page), 1, False
+            self._taken(page, page[1:])
+            if len(page) != size:
+                break
+            ahead = min(max(min(ahead + 1, SOON), end // size // 4), most)
+        # things came or went meanwhile, or the tenant cuts at odd places: what was guessed is worth nothing
+        for asked in under_way:
+            asked.scope.cancel()
+        return end
 
-    async def _nothing_follows(self) -> bool:
-        """Whether a short page was the last: the next one, if it was asked for, is empty, or an error."""
-        if not self._under_way:
+    async def _one_by_one(self, nursery: trio.Nursery, end: int) -> None:
+        """What is behind `end`, joined to what was taken, however the list moves meanwhile.
+
+        Only silence says that there is no more, or the same page for another offset: this list knows none.
+        """
+        overlap, silence = 1, False
+        before: tuple[int, list[object]] = (-1, [])
+        while True:
+            back = 0 if silence else min(overlap, self._seen[self._service] // 2, end)
+            start = end - back
+            page = await self._ask(nursery, start).result()
+            keys = [*map(self._key, page)]
+            if (not page and not back) or (start != before[0] and keys and keys == before[1]):
+                self._take([], True)
+                return
+            before = (start, keys)
+            if back and self._joint(page) is None:
+                overlap *= _WIDER
+                start, page = await self._back(nursery, start)
+            joint = self._joint(page)
+            silence = joint == len(page) - 1 and len(page) <= back
+            end = start + len(page)
+            self._is_last(page)
+            self._taken(page, page if joint is None else page[joint + 1 :])
+            if not page:
+                self._take([], True)
+                return
+
+    async def _back(self, nursery: trio.Nursery, start: int) -> tuple[int, list[T]]:
+        """Where before `start` the list has something that was taken, and the page from there; at worst all of it."""
+        step = max(1, self._seen[self._service] // 2)
+        while True:
+            start = max(0, start - step)
+            page = await self._ask(nursery, start).result()
+            if not start or self._joint(page) is not None:
+                return start, page
+            step *= 2
+
+    def _joint(self, page: list[T]) -> int | None:
+        """Where in a page the last thing is that was taken already: what is behind it is new. None if there is none."""
+        for at in range(len(page) - 1, -1, -1):
+            key = self._key(page[at])
+            if key == self._first or any(key in keys for keys in self._recent):
+                return at
+        return None
+
+    def _taken(self, page: list[T], new: list[T]) -> None:
+        """Hand on what of a page is new, and it is not the last."""
+        if page:
+            self._last = self._key(page[-1])
+        if new:
+            self._recent.append({self._key(thing) for thing in new})
+            self._take(new, False)
+
+    async def _nothing_follows(
+        self, nursery: trio.Nursery, page: list[T], end: int, under_way: deque[_Asked[T]]
+    ) -> bool:
+        """Whether a short page was the last: the next one, if it was asked for, is empty.
+
+        A guess that failed tells nothing, for it may have been one past the end; what begins with the end does.
+        """
+        if not under_way:
             return True
-        await self._under_way[0].came.wait()
-        return not self._under_way[0].page
+        await under_way[0].came.wait()
+        if under_way[0].trouble is None:
+            return not under_way[0].page
+        again = await self._ask(nursery, end - 1).result()
+        return [*map(self._key, again)] == [self._key(page[-1])]
 
     def _is_last(self, page: list[T]) -> bool:
         """Whether a page is shorter than both its limit and one that was seen, and so the last."""
@@ -208,7 +277,6 @@ class _Ahead(Generic[T]):
 
     def _ask(self, nursery: trio.Nursery, offset: int) -> _Asked[T]:
         asked: _Asked[T] = _Asked(offset)
-        self._under_way.append(asked)
         nursery.start_soon(self._fetch, asked)
         return asked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -183,15 +184,15 @@ async def test_a_tenant_with_a_small_cap_loses_nothing() -> None:
 
 
 async def test_after_a_short_page_in_the_middle_it_goes_on_one_by_one() -> None:
-    desk = Desk(2000, 250, cut={750: 100})
+    desk = Desk(2000, 250, cut={747: 100})
     assert await read(desk) == list(range(2000))
-    after = desk.offsets[desk.offsets.index(850) :]
-    assert after == [850, 1100, 1350, 1600, 1850, 2000]
+    after = desk.offsets[desk.offsets.index(846) :]
+    assert after == [846, 1095, 1344, 1593, 1842, 1999, 2000]  # each begins with the last thing of the one before
 
 
 async def test_a_list_that_moves_while_it_is_read_loses_nothing_that_stays() -> None:
     class Moving(Desk):
-        things = list(range(2000))  # noqa: RUF012
+        things = list(range(2000))  # noqa: RUF012  # one test makes one of it
 
         async def list(self, *, limit: int, offset: int) -> Page[int]:
             self.asked += 1
@@ -201,6 +202,67 @@ async def test_a_list_that_moves_while_it_is_read_loses_nothing_that_stays() -> 
             return Page(things, msgspec.json.encode(things))
 
     assert set(range(2000)) <= set(await read(Moving(0, 250)))
+
+
+class Shifting(Desk):
+    """A desk at which something happens to the things after so many answers."""
+
+    def __init__(self, size: int, cap: int, events: dict[int, Callable[[list[int]], object]]) -> None:
+        super().__init__(size, cap)
+        self.things, self.events = [*range(size)], events
+
+    async def list(self, *, limit: int, offset: int) -> Page[int]:
+        if event := self.events.get(self.asked):
+            event(self.things)
+        self.asked += 1
+        return Page(self.things[offset : offset + min(limit, self.cap)], b"")
+
+
+def gone(start: int, stop: int) -> Callable[[list[int]], object]:
+    def delete(things: list[int]) -> None:
+        things[:] = [thing for thing in things if not start <= thing < stop]
+
+    return delete
+
+
+@pytest.mark.parametrize("when", range(2, 13))
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (3, 203), (240, 260), (249, 250), (0, 250), (100, 700), (600, 1200), (0, 1750)]
+)
+async def test_what_stays_is_not_passed_over_when_something_is_deleted(start: int, stop: int, when: int) -> None:
+    found = await read(Shifting(2000, 250, {when: gone(start, stop)}))
+    assert set(found) >= {*range(2000)} - {*range(start, stop)}
+
+
+@pytest.mark.parametrize("cap", [2, 3, 10, 250])
+@pytest.mark.parametrize("each", [1, 3, 40])
+async def test_who_deletes_while_a_list_is_read_hides_nothing(cap: int, each: int) -> None:
+    size = 12 * cap
+    events = {at: gone(each * at - each, each * at) for at in range(1, size // each // 2)}
+    desk = Shifting(size, cap, events)
+    found = await read(desk, limit=cap)
+    assert set(found) >= set(desk.things)
+    assert len(found) == len(set(found)) or each >= cap  # nor comes twice, unless all that was known is gone
+
+
+async def test_what_is_deleted_behind_the_reader_costs_no_second_reading() -> None:
+    desk = Shifting(10_000, 250, {10: gone(0, 5)})
+    found = await read(desk)
+    assert (len(found), set(found) >= {*range(5, 10_000)}) == (10_000, True)
+    assert desk.asked <= 41 + 20
+
+
+async def test_a_list_that_loses_all_but_its_end_is_read_from_its_beginning() -> None:
+    desk = Shifting(9000, 250, {30: gone(1, 8990)})
+    found = await read(desk)
+    assert set(found) >= {0, *range(8990, 9000)}
+    assert found.count(0) == 1  # the folder itself
+
+
+async def test_overlapping_pages_cost_next_to_nothing() -> None:
+    desk = Desk(100_000, 250)
+    assert await read(desk) == list(range(100_000))
+    assert len(desk.offsets) <= 402 + AHEAD
 
 
 async def test_a_list_without_offset_comes_once_though_it_is_guessed_at() -> None:
@@ -221,10 +283,35 @@ async def test_what_goes_wrong_behind_the_last_page_is_nobodys_trouble() -> None
     assert await read(Strict(1010, 250)) == list(range(1010))
 
 
+async def test_a_page_that_fails_is_not_taken_for_the_end() -> None:
+    class Odd(Desk):
+        """Cuts a page in the middle, and fails the one behind it once."""
+
+        async def list(self, *, limit: int, offset: int) -> Page[int]:
+            if offset == 996 and 996 in self.cut:
+                del self.cut[996]
+                raise ServerTrouble("busy")
+            return await super().list(limit=limit, offset=offset)
+
+    assert await read(Odd(2000, 250, cut={747: 100, 996: 0})) == list(range(2000))
+
+
+async def test_an_end_that_nobody_can_tell_of_is_an_error() -> None:
+    class Ending(Desk):
+        async def list(self, *, limit: int, offset: int) -> Page[int]:
+            if offset > 750:
+                raise ServerTrouble("gone")
+            return await super().list(limit=limit, offset=offset)
+
+    desk = Ending(2000, 250, cut={747: 100})
+    with pytest.RaisesGroup(pytest.RaisesExc(ServerTrouble)):
+        await read(desk)
+
+
 async def test_what_goes_wrong_in_the_middle_is_told_once_the_pages_before_were_taken() -> None:
     class Broken(Desk):
         async def list(self, *, limit: int, offset: int) -> Page[int]:
-            if offset == 500:
+            if offset == 498:
                 raise ServerTrouble("broken")
             return await super().list(limit=limit, offset=offset)
 
@@ -237,7 +324,7 @@ async def test_what_goes_wrong_in_the_middle_is_told_once_the_pages_before_were_
                 limit=10_000, arguments={},
             )  # fmt: skip
         nursery.cancel_scope.cancel()
-    assert found == list(range(500))
+    assert found == list(range(499))
     assert not desk.waiting  # nothing goes on
 
 
