@@ -41,9 +41,11 @@ ROOM = 256 * 2**20  # bytes of listings that are kept
 PATIENCE = 2.0  # seconds that who has something old, and may use it, waits for something new
 _TRIED = 5.0  # seconds after which that is tried again
 _ABSENT = 10_000  # folders of which single names are known that are not there
+_NAMES = 32  # such names of one folder
 _trying: contextvars.ContextVar[bool] = contextvars.ContextVar("_trying", default=False)
 UNANSWERED = (Unreachable, Busy, ServerTrouble)  # these say nothing of what was asked for
 _JOINED = 1.0  # seconds: who asks for what is there now is content with a fetch that began so lately
+_WEIGH = 100  # names by which a listing may have grown or shrunk by own changes before it is weighed anew
 _WEIGHT = 240  # bytes that one entry takes: measured, with its name and its place in the dict
 
 
@@ -55,11 +57,12 @@ class Listing(Generic[T]):
     when that was done last (monotonic seconds).
     """
 
-    __slots__ = ("_flight", "again", "asked", "asked_wall", "items", "took", "tried")
+    __slots__ = ("_flight", "again", "asked", "asked_wall", "believed", "items", "took", "tried")
 
     def __init__(self, items: dict[str, T], asked: float, asked_wall: float, flight: _Flight | None = None) -> None:
         self.items, self.asked, self.asked_wall, self._flight = items, asked, asked_wall, flight
         self.took = 0.0
+        self.believed = 0.0  # seconds
         self.again: Feed[T] | None = None
         self.tried = -math.inf
 
@@ -94,6 +97,7 @@ class Listing(Generic[T]):
             found = {name: item for name, item in found.items() if name not in flight.changes}
         flight.names += [name for name in found if name not in self.items]
         self.items.update(found)
+        flight.heard()
         if last:
             self._flight, self.took = None, self.age()
             flight.landed()
@@ -111,9 +115,16 @@ class Listing(Generic[T]):
             self.items[name] = item
 
 
+def _life(listing: Listing[Any], believed: float | None = None) -> float:
+    """For how long it is shown: what took long to come is good for as long as it took."""
+    life = listing.believed if believed is None else believed
+    return max(life, 2 * listing.took) if life > 0 else life
+
+
 class _Flight:
     """One fetch under way: who wants it, what has come, and which names we have changed meanwhile."""
 
+    heard: Callable[[], None]  # called when anything has come
     landed: Callable[[], None]  # called when all has come
 
     def __init__(self) -> None:
@@ -152,6 +163,7 @@ class ListingCache:
         self.fresh, self.offline_ok = fresh, offline_ok
         self.offline_since: float | None = None
         self._tried = -math.inf  # when somebody asked in vain
+        self._heard = -math.inf  # when the platform answered last
         self._absent: cachetools.LRUCache[str, dict[str, float]] = cachetools.LRUCache(_ABSENT)
         self.on_change: Callable[[str], object] = lambda path: None
         self._kept: cachetools.LRUCache[str, Listing[Any]] = cachetools.LRUCache(
@@ -224,16 +236,18 @@ class ListingCache:
             if old:
                 return None
             raise Unreachable("the platform does not answer, and this is not here", hint="try again later")
-        token = _trying.set(True)
+        token, since, failed = _trying.set(True), time.monotonic(), False
         try:
             with trio.move_on_after(PATIENCE if old else math.inf):
                 return await ask()
         except UNANSWERED:
             if not old:
                 raise
+            failed = True
         finally:
             _trying.reset(token)
-        self.unanswered()
+        if failed or self._heard < since:  # what is slow is not dead
+            self.unanswered()
         return None
 
     def _due(self) -> bool:
@@ -260,7 +274,7 @@ class ListingCache:
 
     def answered(self) -> None:
         """The platform does answer."""
-        self.offline_since = None
+        self.offline_since, self._heard = None, time.monotonic()
 
     def left(self, listing: Listing[Any]) -> None:
         """Who read along does so no more. What nobody wants is not fetched to its end."""
@@ -278,12 +292,13 @@ class ListingCache:
         if flight is None or ((self.fresh if fresh is None else fresh) <= 0 and flight.listing.age() > _JOINED):
             flight = self._flights[key] = _Flight()
             flight.listing.again = feed
+            flight.listing.believed = self.fresh if fresh is None else fresh
+            flight.heard = self.answered
             flight.landed = functools.partial(self._landed, key, flight)
             self._nursery.start_soon(self._fly, key, flight, feed)  # ours, not the caller's: see above
         return flight
 
     def _landed(self, key: str, flight: _Flight) -> None:
-        self.answered()
         if self._flights.get(key) is flight:
             del self._flights[key]
             self._keep(key, flight.listing)
@@ -311,16 +326,14 @@ class ListingCache:
     def _keep(self, key: str, listing: Listing[Any]) -> None:
         try:
             self._kept[key] = listing
-        except ValueError:
-            pass  # larger than all the room there is: served, not kept
+        except ValueError:  # larger than all the room there is: served, not kept
+            self._kept.pop(key, None)
 
     def kept(self, key: str, *, fresh: float | None = None) -> Listing[Any] | None:
         """The listing of `key` if it is here and fresh enough. Nobody waits: what is to be asked for is so behind."""
         if (kept := self._kept.get(key)) is None:
             return None
-        life, age = self.fresh if fresh is None else fresh, kept.age()
-        if life > 0:
-            life = max(life, 2 * kept.took)
+        life, age = _life(kept, self.fresh if fresh is None else fresh), kept.age()
         if age > life:
             return None
         if age > life / 2 and life > BEHIND and kept.again is not None and kept.tried == -math.inf:
@@ -364,7 +377,10 @@ class ListingCache:
 
     def miss(self, key: str, name: str) -> None:
         """Note that there is no such name in `key`, of which no more is known."""
-        self._absent.setdefault(key, {})[name] = time.monotonic()
+        names = self._absent.setdefault(key, {})
+        if name not in names and len(names) >= _NAMES:
+            del names[next(iter(names))]
+        names[name] = time.monotonic()
 
     def missed(self, key: str, name: str, *, fresh: float) -> bool:
         """Whether the platform has said so not too long ago, and we have put nothing there since."""
@@ -377,7 +393,10 @@ class ListingCache:
         if (flight := self._flights.get(key)) is not None:
             flight.listing.change(name, item)
         if (listing := self._kept.get(key)) is not None:
+            before = len(listing.items)
             listing.change(name, item)
+            if before // _WEIGH != len(listing.items) // _WEIGH:
+                self._keep(key, listing)  # it is weighed anew
         self.on_change(f"{key.rstrip('/')}/{name}")
 
     def forget(self, key: str, *, below: bool = False) -> None:
@@ -394,9 +413,16 @@ class ListingCache:
     def forget_all(self) -> None:
         self.forget("/", below=True)
 
-    def ages(self) -> list[float]:
-        """How old (seconds) what is kept is, each."""
-        return [listing.age() for listing in self._kept.values()]
+    @property
+    def count(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
+
+    def ages(self) -> list[tuple[float, float]]:
+        """How old (seconds) each of those is that may be shown, and how old it may become: inf while offline."""
+        offline = self.offline_since is not None
+        lives = [(listing.age(), math.inf if offline else _life(listing)) for listing in self._kept.values()]
+        return [(age, life) for age, life in lives if age <= life]
 
 
 @asynccontextmanager

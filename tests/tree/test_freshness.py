@@ -176,6 +176,48 @@ async def test_a_platform_that_does_not_answer_holds_who_has_something_old_for_a
         assert list(reading.items) == ["a"]
 
 
+async def test_a_listing_that_took_long_is_believed_for_twice_as_long_as_it_took(clock: MockClock) -> None:
+    folder = Platform("a")
+    folder.delay = 60
+    async with open_listings(fresh=30) as listings:
+        begun = trio.current_time()
+        await listings.get("/f", folder.fetch)
+        await trio.sleep_until(begun + 120)
+        assert listings.kept("/f") is not None
+        await trio.sleep_until(begun + 121)
+        assert listings.kept("/f") is None
+
+
+async def test_a_platform_that_answers_slowly_is_not_taken_for_one_that_does_not_answer(clock: MockClock) -> None:
+    async def feed(listing: Listing[str]) -> None:
+        for page in range(10):
+            await trio.sleep(1)
+            listing.grow({f"{page}": ""}, last=page == 9)
+
+    async with open_listings(fresh=30, offline_ok=True) as listings:
+        await listings.whole("/f", feed)
+        await trio.sleep(3600)
+        before = trio.current_time()
+        await listings.whole("/f", feed)
+        assert trio.current_time() - before == rules.PATIENCE  # who has something old still need not wait for all
+        assert listings.offline_since is None
+
+
+async def test_the_first_page_that_comes_says_that_the_platform_answers_again(clock: MockClock) -> None:
+    never = trio.Event()
+
+    async def feed(listing: Listing[str]) -> None:
+        listing.grow({"a": ""})
+        await never.wait()
+
+    async with open_listings(fresh=30, offline_ok=True) as listings:
+        listings.unanswered()
+        await trio.sleep(6)
+        reading = await listings.stream("/f", feed)
+        assert listings.offline_since is None
+        listings.left(reading)
+
+
 async def test_what_is_not_here_fails_and_so_does_who_asks_for_what_is_there_now(clock: MockClock) -> None:
     folder = Platform("a")
     async with open_listings(fresh=30, offline_ok=True) as listings:

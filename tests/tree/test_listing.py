@@ -316,3 +316,31 @@ async def test_a_folder_that_takes_longer_to_list_than_a_listing_lives_is_not_li
     assert listings.kept("/f", fresh=0) is None
     listing.asked -= 61
     assert listings.kept("/f", fresh=30) is None
+
+
+async def test_a_folder_that_own_changes_have_filled_makes_room_as_any_other() -> None:
+    async with open_listings(room=300_000) as listings:
+        for key in ("/a", "/b"):
+            listings.begin(key)
+        for n in range(1000):
+            listings.put("/b", f"{n}", "")
+        assert (listings.peek("/a"), len(listings.peek("/b") or ())) == ({}, 1000)
+        for n in range(500):
+            listings.put("/a", f"{n}", "")
+        assert (len(listings.peek("/a") or ()), listings.peek("/b")) == (500, None)
+
+
+async def test_a_folder_that_has_outgrown_all_room_is_not_kept() -> None:
+    async with open_listings(room=100_000) as listings:
+        listings.begin("/a")
+        for n in range(1000):
+            listings.put("/a", f"{n}", "")
+        assert listings.peek("/a") is None
+
+
+async def test_of_the_names_that_are_not_there_the_latest_are_remembered(listings: ListingCache) -> None:
+    for n in range(1000):
+        listings.miss("/a", f"._{n}")
+    known = [n for n in range(1000) if listings.missed("/a", f"._{n}", fresh=60)]
+    assert known == [*range(1000 - len(known), 1000)]
+    assert 0 < len(known) < 100
