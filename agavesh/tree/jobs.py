@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -44,22 +44,26 @@ class Jobs(Directory):
         return (await self.listings.get(self.path, self._fetch, fresh=self.listings.life(fresh))).items
 
     async def _fetch(self) -> dict[str, Job]:
+        before = self.listings.peek(self.path) or {}
         found: dict[str, Job] = {}
         # wire: with a filter a list gives full records, not summaries
         async for page in self.agave.pages(self.agave.jobs.list, limit=NEWEST, filter="*"):
             jobs = decode_page(page.json, Job)
             found.update((job.id, _kept(job)) for job in jobs)
-            self._ended(jobs)
             if len(found) >= NEWEST:
                 break
+        # one that is too old for this list by now may end without being seen here
+        self._ended(before, {id: found.get(id) for id in before} | found)
         return found
 
-    def _ended(self, jobs: list[Job]) -> None:
+    def _ended(self, before: Mapping[str, Job], now: Mapping[str, Job | None]) -> None:
         """What was listed while a job still wrote is not what it has left."""
-        before = self.listings.peek(self.path) or {}
-        for job in jobs:
-            if job.status in FINAL and job.id in before and before[job.id].status not in FINAL:
-                self.listings.forget(f"{self.path}/{job.id}/outputs", below=True)
+        for id, job in now.items():
+            if job is not None and job.status not in FINAL:
+                continue
+            old = before.get(id) or (self.listings.peek(f"{self.path}/{id}") or {}).get(id)
+            if old is not None and old.status not in FINAL:
+                self.listings.forget(f"{self.path}/{id}/outputs", below=True)
 
     async def scan(self) -> AsyncIterator[Node]:
         jobs = list((await self.records()).values())
@@ -94,9 +98,11 @@ class Jobs(Directory):
 
         async def fetch() -> dict[str, Job]:
             try:
-                return {name: _kept(await self.agave.jobs.get(jobId=name))}
+                found = {name: _kept(await self.agave.jobs.get(jobId=name))}
             except BadRequest:  # wire: some builds say 400 for an unknown job
                 raise self.missing(name) from None
+            self._ended({}, found)
+            return found
 
         fresh = self.listings.life(_LIST_FRESH)
         return (await self.listings.get(f"{self.path}/{name}", fetch, fresh=fresh)).items[name]
