@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # sysexits.h
 EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_TEMPFAIL, EX_NOPERM = 64, 66, 69, 70, 71, 75, 77
 
+_GLANCE = 2.0  # seconds that a mount has to tell of itself
+
 # what mount(8) and fstab say, and what becomes of it
 _TO_KERNEL = {"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "sync", "async", "dirsync"}
 _TO_KERNEL |= {"allow_other", "allow_root"}
@@ -449,8 +451,17 @@ def _refresh(asked: argparse.Namespace) -> int:
     return status
 
 
+# of what a mount tells of itself: the beginnings of the lines that are for everybody
+_TOLD = ("platform", "answered", "offline", "requests", "not sent", "written by", "  ")
+
+
 def _status(asked: argparse.Namespace) -> int:
-    for card in Places.of().cards():
+    import trio
+
+    from agavesh.client import mounts
+
+    places = Places.of()
+    for card in places.cards():
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(card.since))
         owed = _owed(card)
         print(
@@ -462,4 +473,12 @@ def _status(asked: argparse.Namespace) -> int:
             *([f"{owed} files not sent yet"] if owed else []),
             sep="  ",
         )
+        try:
+            question = functools.partial(mounts.ask, places.socket(card), mounts.Ask("status"), patience=_GLANCE)
+            answer = trio.run(question)
+        except AgaveError as error:
+            answer = mounts.Answer(error=str(error))
+        lines = [line for line in answer.text.splitlines() if line.startswith(_TOLD)]
+        for line in [f"error       {answer.error}"] if answer.error else lines:
+            print(f"    {line}")
     return 0

@@ -135,6 +135,10 @@ async def _serve(
     # the client would go on waiting; that a program did in vain is as good a sign
     kernel.on_late = lambda act, began: health.failed(act, TimedOut(f"{act}: no answer in time"), began)
     over = trio.Event()
+
+    async def act(question: mounts.Ask) -> mounts.Answer:
+        return mounts.Answer(text=status()) if question.act == "status" else await refresh.act(question)
+
     refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
     options.places.sweep(journal)
     with (
@@ -142,7 +146,7 @@ async def _serve(
         options.places.registered(card),
         mounts.bound(options.places.socket(card)) as listening,
     ):
-        nursery.start_soon(mounts.listen, listening, refresh.act)
+        nursery.start_soon(mounts.listen, listening, act)
         nursery.start_soon(_refresh_on_signal, refresh)
         nursery.start_soon(_end_when_told, options, writeback, over)
         if not options.read_only:
@@ -271,15 +275,24 @@ def _status(
 ) -> str:
     """`.agavefs/status`."""
     listings = workspace.listings
-    ages = listings.ages()
+    ages, health = listings.ages(), workspace.agave.health
+    oldest, most = max((age for age, _ in ages), default=0), max([listings.fresh, *(life for _, life in ages)])
+    bound = "however old" if math.isinf(most) else f"no older than {most:.0f} s"
+    if health.answered_at is None:
+        answered = "never"
+    else:
+        answered = f"{_at(health.answered_at)}, {max(time.time() - health.answered_at, 0):.0f} s ago"
     lines = [
         f"account     {account_of(card)}",
         f"source      {card.source or '/'}",
         f"since       {_at(card.since)}",
         f"access      {'read-only' if card.read_only else 'read and write'}",
-        f"platform    {workspace.agave.health}",
+        f"platform    {health}",
+        f"answered    {answered}",
+        f"requests    {workspace.agave.width}",
         f"offline     {_offline(listings)}",
-        f"listings    {len(ages)} kept, the oldest of {max(ages, default=0):.0f} s, believed for {listings.fresh:g} s",
+        f"listings    {listings.count} kept, believed for {listings.fresh:g} s",
+        f"shown       {len(ages)} of them, the oldest of {oldest:.0f} s, {bound}",
         f"spools      {spools.held} bytes of {spools.room} in {spools.folder}",
         f"kept        {shelf.total} bytes of them for later, by all mounts of {shelf.folder.parent}",
         f"ahead       {spools.foreseen} bytes fetched before they were asked for, {spools.wasted} for nothing",

@@ -30,6 +30,7 @@ class Health:
         self.trouble: AgaveError | None = None
         self._said = ""  # its sentence, without what was asked
         self.since = time.time()  # of the last change, in seconds since the epoch
+        self.answered_at: float | None = None  # the last sign of life, likewise
         self._failures, self._first_sent = 0, 0.0
         self._pause, self._next = FIRST_PAUSE, 0.0
         self._probe: trio.Event | None = None
@@ -60,7 +61,7 @@ class Health:
 
     def answered(self) -> None:
         """A sign of life."""
-        self._failures = 0
+        self._failures, self.answered_at = 0, time.time()
         if self.trouble is not None:
             self.trouble, self.since, self._pause = None, time.time(), FIRST_PAUSE
         self._told()

@@ -77,6 +77,7 @@ class Width:
         self.most = most
         self.limit = float(most)  # of this moment
         self.throttled = 0  # answers so far that said: too many
+        self.total = 0  # requests so far
         self._least = min(LEAST, most)
         self._under_way = [0, 0, 0]  # by kind; each is counted in those before it
         self._waiting: list[list[_Turn]] = [[], [], []]  # by kind, heaps
@@ -167,7 +168,15 @@ class Width:
             return False
         return kind is not Kind.BULK or bulk + 1 <= max(self.limit // BULK_PART, 1)
 
+    def __str__(self) -> str:
+        waiting = sum(map(len, self._waiting))
+        return (
+            f"{self.under_way} under way of {int(self.limit)} (at most {self.most}), {waiting} waiting, {self.total} so"
+            f" far, {self.throttled} throttled"
+        )
+
     def _enter(self, kind: Kind) -> None:
+        self.total += 1
         for each in range(kind + 1):
             self._under_way[each] += 1
 

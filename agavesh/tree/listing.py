@@ -276,6 +276,11 @@ class ListingCache:
         """The platform does answer."""
         self.offline_since, self._heard = None, time.monotonic()
 
+    def wanted(self, listing: Listing[Any]) -> None:
+        """It is to come to its end, whoever reads along."""
+        if (flight := listing._flight) is not None:
+            flight.wanted_whole = True
+
     def left(self, listing: Listing[Any]) -> None:
         """Who read along does so no more. What nobody wants is not fetched to its end."""
         if (flight := listing._flight) is None:

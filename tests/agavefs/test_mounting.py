@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import stat
@@ -36,6 +37,28 @@ async def test_a_mount_answers_when_the_command_returns_and_is_gone_after_umount
     assert (await mount.agavefs("status")).stdout == ""
     again = await mount.umount()
     assert (again.returncode, again.stderr) == (cli.EX_OSERR, f"agavefs: nothing is mounted on {mount.path}\n")
+
+
+async def test_status_tells_of_the_platform_and_of_what_is_not_sent(mount: Mount) -> None:
+    mount.environ["AGAVEFS_DEADLINES"] = SOON
+    await mount.umount()
+    await mount.start()
+    with mount.tenant.faults.refusing("files.importData", status=503):
+        await mount.run("sh", "-c", "echo x > f", cwd=mount.home)
+        told = (await mount.agavefs("status")).stdout
+    lines = dict(line.strip().split(maxsplit=1) for line in told.splitlines())
+    assert "1 files not sent yet" in told
+    assert lines["platform"] == "answers"
+    assert lines["answered"].endswith(" s ago")
+    assert lines["offline"] == "not allowed"
+    assert lines["not"] == "sent    1"
+    assert "agave://data.demo//alice/f  files.importData" in told
+    found = re.fullmatch(
+        r"(\d+) under way of (\d+) \(at most 64\), 0 waiting, (\d+) so far, (\d+) throttled", lines["requests"]
+    )
+    assert found is not None
+    assert int(found[3]) >= mount.counted()["files.importData"]
+    await mount.all_sent()
 
 
 async def test_what_keeps_a_mount_from_starting_is_told(mount: Mount) -> None:
@@ -221,3 +244,15 @@ def ordinary_user() -> Iterator[str]:
     finally:
         device.chmod(stat.S_IMODE(mode))
         subprocess.run(["userdel", name], check=True)
+
+
+@pytest.mark.mount("--cache-ttl=0.5")
+async def test_status_counts_only_what_would_be_shown_and_says_how_old_that_may_be(mount: Mount) -> None:
+    await mount.sh("ls")
+    await mount.grows_old(1)  # than it is believed
+    lines = dict(line.split(maxsplit=1) for line in (await mount.status()).splitlines())
+    kept, shown = int(lines["listings"].split()[0]), int(lines["shown"].split()[0])
+    assert 0 <= shown < kept
+    found = re.fullmatch(r"\d+ of them, the oldest of (\d+) s, no older than (\d+) s", lines["shown"])
+    assert found is not None
+    assert int(found[1]) <= int(found[2])

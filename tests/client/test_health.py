@@ -31,6 +31,16 @@ async def broken(health: Health) -> None:
     assert not health.up
 
 
+async def test_the_time_of_the_last_answer_is_known(autojump_clock: trio.testing.MockClock) -> None:
+    health = Health()
+    assert health.answered_at is None
+    health.answered()
+    first = health.answered_at
+    assert first is not None
+    await broken(health)
+    assert health.answered_at == first
+
+
 async def test_what_is_over_soon_is_left_to_retries(autojump_clock: trio.testing.MockClock) -> None:
     health = Health()
     for _ in range(100):

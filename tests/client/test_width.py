@@ -52,6 +52,17 @@ async def test_no_more_than_so_many_and_the_first_come_go_first(nursery: trio.Nu
     assert await visitors.names() == ["c", "d"]
 
 
+async def test_it_tells_what_it_is_at(nursery: trio.Nursery) -> None:
+    width = Width(2)
+    visitors = Visitors(width, nursery)
+    for name in "abc":
+        visitors.come(name)
+    inside = await visitors.names()
+    assert str(width) == "2 under way of 2 (at most 2), 1 waiting, 2 so far, 0 throttled"
+    await visitors.let_go(inside[0])
+    assert str(width) == "2 under way of 2 (at most 2), 0 waiting, 3 so far, 0 throttled"
+
+
 async def test_an_attempt_that_is_repeated_has_its_old_place_in_the_line(nursery: trio.Nursery) -> None:
     width = Width(1)
     visitors = Visitors(width, nursery)
