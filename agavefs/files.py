@@ -1,8 +1,10 @@
 """Files: what is open. Which bytes an open file means, and what becomes of them when they are written.
 
 The version of a file is checked when it is opened, not while it is read: a changed file has a new spool, an old handle
-keeps the one it has. What is written is the same spool for all who have the file open, seen here at once, and is the
-platform's when close returns. It knows no FUSE.
+keeps the one it has. The kernel's cache is the inode's, not the handle's: so what others put in the place of a file
+that is being read is a new inode (`Inode.parts_from`); where that can't be told, it is read past the cache. What is
+written is the same spool for all who have the file open, seen here at once, and is the platform's when close returns.
+It knows no FUSE.
 """
 
 from __future__ import annotations
@@ -91,8 +93,11 @@ class Files:
         return self._opened(inode, handle, keep)
 
     async def _open(self, inode: Inode, writable: bool, flags: int) -> tuple[bool, Handle]:
-        if inode.spool is None or not (inode.spool.dirty or inode.spool.orphan):
+        if not self._is_own(inode):
             await self._check(inode)
+            if inode.gone and isinstance(inode.node, StorageFile) and not self._is_own(inode):
+                # the kernel looks again at such an answer, and finds what is there now
+                raise Changed(f"{inode.path} is another file by now", hint="open it again")
         node = inode.node
         if not isinstance(node, StorageFile):
             if not isinstance(node, File):
@@ -104,7 +109,9 @@ class Files:
             node = await self._fetched(inode, node)
         keep, spool = self._spool(inode, node)
         handle = SpoolHandle(spool, self._fetcher, self._writeback, writable=writable, append=bool(flags & os.O_APPEND))
-        handle.seen = keep  # by way of the kernel's cache
+        if self._apart(inode, spool):
+            handle.direct, keep, inode.shown = True, False, None
+        inode.seen = inode.seen or keep  # by way of the kernel's cache
         self._spools.take(spool)
         try:
             if flags & os.O_TRUNC and (spool.size or spool.writing):
@@ -115,6 +122,13 @@ class Files:
             self._spools.drop(spool)
             raise
         return keep, handle
+
+    def _apart(self, inode: Inode, spool: Spool) -> bool:
+        """Whether a spool must not get into the kernel's cache, since somebody has that, or may have, from another."""
+        if inode.uses == 1:
+            return False  # nobody else has it open: the usual case, that need not look at all handles
+        others = [it for other, it in self._handles.values() if other is inode and isinstance(it, SpoolHandle)]
+        return any(it.writable if it.direct else it.spool is not spool for it in others)
 
     async def _fetched(self, inode: Inode, node: StorageFile) -> StorageFile:
         """Have a small file here before anybody sees its size, unless that was just told: it may be another by now."""
@@ -196,6 +210,11 @@ class Files:
         self._told(inode, *found)
 
     def _told(self, inode: Inode, entry: Entry, told: float, wall: float) -> None:
+        if inode.gone:
+            return
+        if inode.parts_from(entry.version):
+            self._inodes.detach(inode)
+            return
         before = inode.entry.version
         inode.tell(entry, None, told, wall)
         if entry.version != before:
@@ -205,7 +224,8 @@ class Files:
         """The spool that an open of the file means, and whether the kernel's cache of it is true."""
         spool, version = inode.spool, inode.entry.version
         if spool is not None and (spool.dirty or spool.orphan):
-            return True, spool
+            keep, inode.shown = inode.shown is not None, inode.shown or UNSETTLED
+            return keep, spool
         keep = version is not None and inode.shown == version
         found = self._spools.fetched(node.remote, node.storage, version)
         if found is None or (found.young and self._listings.offline_since is None):
@@ -225,7 +245,7 @@ class Files:
         assert isinstance(node, StorageFile)
         spool = self._spools.make(node.remote, node.storage)
         self._spools.take(spool)
-        inode.spool = spool
+        inode.spool, inode.shown = spool, UNSETTLED
         inode.uses += 1
         self._looks.attributes.forget(inode.path)
         self._looks.attributes.note(inode.path, UNSETTLED, mode=mode & 0o777)
@@ -248,25 +268,36 @@ class Files:
         inode, it = self._handles[handle]
         spool = it.spool if isinstance(it, SpoolHandle) else None
         try:
-            return await it.read(start, size)
+            if isinstance(it, SpoolHandle) and self._outrun(inode, it):
+                raise Changed(f"{inode.path} has changed since it was opened", hint="open it again")
+            data = await it.read(start, size)
         except Changed:
             self._doubt(inode)
             if not isinstance(it, SpoolHandle) or spool is None or not await self._anew(inode, it, spool):
                 raise
-        return await it.read(start, size)
+            data = await it.read(start, size)
+        inode.seen = True
+        return data
+
+    @staticmethod
+    def _outrun(inode: Inode, handle: SpoolHandle) -> bool:
+        """Whether the platform has told of another version since the file was opened, and nobody has read any yet."""
+        if inode.seen or inode.gone or handle.writable or handle.spool.dirty or handle.spool.orphan:
+            return False
+        return inode.entry.version != handle.spool.version
 
     async def _anew(self, inode: Inode, handle: SpoolHandle, spool: Spool) -> bool:
         """Have a handle read what is there now, if nobody has read any of what was; whether that could be done."""
         if handle.spool is not spool:
             return True
         others = any(other is inode and it is not handle for other, it in self._handles.values())
-        if handle.seen or handle.writable or others or inode.gone:
+        if inode.seen or handle.writable or others or inode.gone:
             return False
         await self._check(inode)
         node = inode.node
         if handle.spool is not spool:
             return True
-        if handle.seen or not isinstance(node, StorageFile):
+        if inode.seen or inode.gone or not isinstance(node, StorageFile):
             return False
         _, fresh = self._spool(inode, node)
         if fresh is spool or fresh.size < spool.size:
@@ -309,7 +340,7 @@ class Files:
                 row, temporary = inode.hidden
                 inode.hidden = None
                 self._writeback.remove_hidden(row, inode.spool.storage, temporary)
-            inode.spool = None
+            inode.spool, inode.seen = None, False
             self._inodes.rest(inode)
 
     async def setattr(
@@ -363,6 +394,7 @@ class Files:
 
     def _written(self, inode: Inode, spool: Spool) -> None:
         """Something of it is owed now."""
+        inode.spool = spool
         if not inode.gone and spool.row is not None:
             if self._writers.get(spool) is not inode:
                 self._looks.attributes.written(inode.path, inode.entry.version)
@@ -378,7 +410,7 @@ class Files:
             self._listings.forget(remote.parent.tree_path)
             return
         inode.tell(entry, None, time.monotonic(), time.time())
-        inode.shown = entry.version
+        inode.shown = None if inode.shown is None else entry.version
         self._looks.attributes.settled(inode.path, UNSETTLED, entry.version)
         self._listings.put(inode.parent.path, inode.name, entry)
         self._looks.drop_own(inode)

@@ -50,7 +50,7 @@ class TextHandle:
 class SpoolHandle:
     """Remote bytes, through their spool. Others may have the same spool open, and see what is written here."""
 
-    direct = False
+    direct = False  # unless others have begun to read something else through the kernel's cache
 
     def __init__(
         self, spool: Spool, fetcher: Fetcher, writeback: Writeback, *, writable: bool = False, append: bool = False
@@ -58,7 +58,6 @@ class SpoolHandle:
         self.spool, self._fetcher, self._writeback = spool, fetcher, writeback
         self.writable, self._append = writable, append
         self._ahead = Ahead()
-        self.seen = False  # whether a program may have read some of it
         self.wrote = False  # since it was flushed last
         self._flushed = False
 
@@ -69,11 +68,10 @@ class SpoolHandle:
                 spool.readers.append(self._ahead)
             data = await self._fetcher.read(spool, start, start + size, ahead=self._ahead)
             if spool is self.spool:  # else another version has taken its place meanwhile
-                self.seen = True
                 return data
 
     def turn_to(self, spool: Spool) -> None:
-        """Read another version, as long as nothing of the one before was `seen`."""
+        """Read another version, as long as nobody has seen anything of the one before."""
         if self._ahead in self.spool.readers:
             self.spool.readers.remove(self._ahead)
         self.spool = spool

@@ -28,8 +28,9 @@ class Inode(msgspec.Struct, eq=False, gc=False):
 
     `node` of a file or folder that the platform keeps is made from its parent's; others have a `fixed` one. `told` and
     `told_wall` say when the platform told of `entry`. `uses` counts open handles and what is owed. `spool` is the one
-    that is written, or was opened last; `shown` is the version of the bytes that the kernel may have in its cache.
-    `gone` is true of what was unlinked, and `hidden` then is where its bytes are, with the row that says so.
+    that is written, or was opened last; `shown` is the version of the bytes that the kernel may have in its cache, and
+    `seen` says that programs may have read some of what is open now. `gone` is true of what was unlinked or replaced,
+    and `hidden` then is where its bytes are, with the row that says so.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Inode(msgspec.Struct, eq=False, gc=False):
     told_wall: float = float("-inf")
     spool: Spool | None = None
     shown: Version | None = None
+    seen: bool = False
     gone: bool = False
     hidden: tuple[int, str] | None = None
 
@@ -76,6 +78,17 @@ class Inode(msgspec.Struct, eq=False, gc=False):
     def tell(self, entry: Entry, node: Node | None, told: float, told_wall: float) -> None:
         """This is what the platform told of it, and when."""
         self.entry, self.fixed, self.told, self.told_wall = entry, node, told, told_wall
+
+    def parts_from(self, version: Version | None) -> bool:
+        """Whether what programs have open, and have begun to read, is another version than this one.
+
+        The kernel has one cache and one size for all who have an inode open. So what others put in the place of a file
+        that is being read is another inode, as if it had been renamed over the old one: nobody sees a mix.
+        """
+        spool = self.spool
+        if not self.seen or spool is None or spool.dirty or spool.orphan:
+            return False
+        return spool.version != version
 
     def age(self) -> float:
         """Seconds since the platform told of it."""
@@ -120,10 +133,15 @@ class InodeTable:
     def see(
         self, parent: Inode, name: str, entry: Entry, node: Node | None, told: float, told_wall: float = float("-inf")
     ) -> Inode:
-        """The inode for what the platform tells of a place. A file that has become a folder is another inode."""
+        """The inode for what the platform tells of a place. A file that has become a folder is another inode, and so is
+        a new version of one that somebody is reading."""
         number = _number(parent, name)
         inode = self._at(parent, name, number)
-        if inode is not None and (inode.entry.is_dir != entry.is_dir or type(inode.fixed) is not type(node)):
+        if inode is not None and (
+            inode.entry.is_dir != entry.is_dir
+            or type(inode.fixed) is not type(node)
+            or (inode.seen and told >= inode.told and inode.parts_from(entry.version))
+        ):
             self.detach(inode)
             inode = None
         if inode is None:

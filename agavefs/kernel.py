@@ -132,7 +132,13 @@ class Kernel(pyfuse3.Operations):
 
     @handler()
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
-        return self._attributes(await self.names.getattr(inode))
+        known = self.looks.inodes[inode]
+        before = known.gone
+        look = await self.names.getattr(inode)
+        if known.gone and not before and known.parent is not None:
+            # another file has its name by now: who asks for that is to find it, as soon as the kernel has time
+            pyfuse3.invalidate_entry_async(InodeT(known.parent.number), os.fsencode(known.name), ignore_enoent=True)
+        return self._attributes(look)
 
     @handler(None)
     async def setattr(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +234,77 @@ async def test_the_first_ls_takes_two_rounds_and_the_first_byte_one(mount: Mount
     assert await mount.sh("head -c 1 first/file") == "t"
     spent = mount.tenant.faults.requests - before
     assert spent == {"files.download": 1}
+
+
+# two versions, open at the same time ---------------------------------------------------------------------------------
+
+BIG = 8 * 2**20  # more than the kernel reads ahead
+
+
+async def changed_by_others(mount: Mount, name: str, content: bytes) -> None:
+    await plant(mount, {name: content}, at=1e9 + 1)
+    assert (await mount.agavefs("refresh")).returncode == 0
+
+
+async def rest_of(file: Any, start: int = 0) -> bytes:
+    """What a handle still gives from a place on; nothing if it says that it is stale."""
+    try:
+        await file.seek(start)
+        return bytes(await file.read())
+    except OSError as error:
+        assert error.errno == errno.ESTALE
+        return b""
+
+
+@pytest.mark.parametrize("size", [BIG, BIG + 5000, BIG - 5000])
+async def test_who_has_begun_to_read_sees_no_page_of_what_another_opens_later(mount: Mount, size: int) -> None:
+    await plant(mount, {"big": b"a" * BIG})
+    async with await (mount.home / "big").open("rb", buffering=0) as first:
+        assert await first.read(10) == b"a" * 10
+        await changed_by_others(mount, "big", b"b" * size)
+        async with await (mount.home / "big").open("rb", buffering=0) as second:
+            assert await rest_of(second) == b"b" * size
+            assert await rest_of(first, BIG - 2**20) in (b"", b"a" * 2**20)
+            assert await rest_of(second) == b"b" * size
+
+
+@pytest.mark.parametrize("size", [BIG, BIG + 5000, BIG - 5000])
+async def test_who_opens_later_sees_no_page_of_what_another_goes_on_reading(mount: Mount, size: int) -> None:
+    await plant(mount, {"big": b"a" * BIG})
+    async with await (mount.home / "big").open("rb", buffering=0) as first:
+        assert await rest_of(first) == b"a" * BIG
+        with mmap.mmap(first.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            await changed_by_others(mount, "big", b"b" * size)
+            assert await mount.sh("stat -c %s big; ls") == f"{size}\nbig\n"
+            async with await (mount.home / "big").open("rb", buffering=0) as second:
+                assert await rest_of(first) == b"a" * BIG
+                assert await trio.to_thread.run_sync(lambda: set(mapped[:])) == {ord("a")}
+                assert (await trio.to_thread.run_sync(os.fstat, first.fileno())).st_size == BIG
+                assert await rest_of(second) == b"b" * size
+    assert await mount.sh("md5sum < big") == await mount.sh("md5sum < $1", mount.tenant.path("data.demo", "/alice/big"))
+
+
+async def test_nor_if_nothing_but_the_bytes_tells_the_two_apart(mount: Mount) -> None:
+    just_now = time.time() + LONG  # and so it stays, however long this takes
+    await plant(mount, {"big": b"a" * BIG}, at=just_now)
+    async with await (mount.home / "big").open("rb", buffering=0) as first:
+        assert await rest_of(first) == b"a" * BIG
+        await plant(mount, {"big": b"b" * BIG}, at=just_now)
+        async with await (mount.home / "big").open("rb", buffering=0) as second:
+            assert await rest_of(first) == b"a" * BIG
+            assert await rest_of(second) == b"b" * BIG
+            assert await rest_of(first) == b"a" * BIG
+
+
+async def test_many_who_open_what_has_changed_at_once_all_get_what_is_there_now(mount: Mount) -> None:
+    await plant(mount, {"f": b"a" * 1000})
+    async with await (mount.home / "f").open("rb", buffering=0) as first:
+        assert await first.read(10) == b"a" * 10
+        await changed_by_others(mount, "f", b"b" * 1000)
+        line = "for n in $(seq 20); do md5sum < f & done; wait"
+        assert len(set((await mount.sh(line)).splitlines())) == 1
+        assert await rest_of(first) == b"a" * 1000
+        await changed_by_others(mount, "f", b"c" * 999)
+        await trio.to_thread.run_sync(os.truncate, str(mount.home / "f"), 10)
+        assert await rest_of(first) == b"a" * 1000
+    assert mount.tenant.bytes("data.demo", "/alice/f") == b"c" * 10
