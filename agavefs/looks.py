@@ -1,8 +1,9 @@
 """Looks: what is at a name, what it is like, and for how long that may be believed.
 
 A name is answered from what is known: own changes first, then a listing that is fresh. The first look into a folder
-that is not listed asks for that one name, the second lists it, so that nothing costs a request for each file. It
-changes nothing on the platform, and knows no FUSE.
+that is not listed asks for that one name, the second lists it, so that nothing costs a request for each file; while
+a long listing is on its way, names that have not come yet are asked for one by one. It changes nothing on the platform,
+and knows no FUSE.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agavefs.attributes import UNSETTLED, Attributes, Noted
 from agavefs.inodes import Inode, InodeTable
 from agavesh.client.errors import AgaveError, BadArgument, NotAllowed, NotFound, ReadOnly, WrongKind
 from agavesh.client.storage import EXECUTE, TEMPORARY, WRITE, Entry, JobStorage
-from agavesh.tree.listing import ListingCache
+from agavesh.tree.listing import Listing, ListingCache
 from agavesh.tree.node import Directory, Link, Node
 from agavesh.tree.storage import StorageDirectory, StorageNode
 from agavesh.tree.systems import HOME, SystemRoot
@@ -33,6 +34,7 @@ _FIXED_FRESH = 2.0  # seconds: the tree's own listings know for how long jobs, s
 _NEGATIVE = 1.0  # seconds that a name which one request did not find is not asked for again
 _GROUNDS = 1000  # fixed nodes that are remembered: systems, and the outputs of jobs
 _LISTED_NEXT = 30.0  # seconds in which a second look into a folder is the one that lists it
+_LONG = 500  # names: who asks for one does not wait for the listing of a folder that has more
 _LISTS = 1.0  # seconds that a listing must be good for, if it is to be fetched for one name
 _ON_THE_WAY = 1.0  # seconds that a folder is believed at least when something in it is asked for
 
@@ -173,12 +175,28 @@ class Looks:
                 if (entry := await self._by_name(folder, name)) is not None:
                     return entry, told, wall
                 kept = self._listings.old(folder.path)
-            kept = kept or await folder.listing()
+            if kept is None:
+                kept = await self._begun(folder)
+                if not kept.complete and name not in kept.items:
+                    # a long one: the name alone is here sooner than all of it
+                    if (entry := await self._by_name(folder, name)) is not None:
+                        return entry, told, wall
+                    await kept.reach()
         except NotAllowed:
             return await self._on_the_way(parent, folder, name), told, wall
         if (entry := kept.items.get(name)) is None:
             raise folder.missing(name)
         return entry, kept.asked, kept.asked_wall
+
+    async def _begun(self, folder: StorageDirectory) -> Listing[Entry]:
+        """The listing of a folder, whole or with its first names; then the others come behind."""
+        listing = await folder.stream()
+        self._listings.wanted(listing)
+        try:
+            await listing.reach(_LONG)
+        finally:
+            self._listings.left(listing)
+        return listing
 
     async def _by_name(self, folder: StorageDirectory, name: str) -> Entry | None:
         """The entry of one name. None where nobody answers, and an old listing is here."""
