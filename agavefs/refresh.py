@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import trio
 
 from agavefs.inodes import Inode
 from agavefs.looks import Looks
+from agavesh.client.errors import AgaveError
 from agavesh.client.mounts import Answer, Ask
+from agavesh.tree.jobs import BY_NAME, BY_STATUS, LATEST
+from agavesh.tree.node import Directory, Link, Node
+from agavesh.tree.storage import StorageDirectory
+from agavesh.tree.systems import HOME, SystemRoot
 from agavesh.tree.workspace import Workspace
 
 _AT_ONCE = 200  # inodes
+_LINKS = frozenset({HOME, LATEST, BY_NAME, BY_STATUS})  # a path without any of these goes by no link
+_MOST_LINKS = 8
+_PATIENCE = 3.0  # seconds that it may take to learn where links lead
 
 
 class Refresh:
@@ -31,16 +40,38 @@ class Refresh:
         changed: Callable[[Inode], None],
         appeared: Callable[[int, str], None],
     ) -> None:
+        self._root = workspace.root
         self._looks, self._listings, self._health = looks, workspace.listings, workspace.agave.health
         self._changed, self._appeared = changed, appeared
+        self._read: list[tuple[int, str]] = []  # names of files that are being read: they may be of others by now
 
     async def act(self, ask: Ask) -> Answer:
         """What the mount is asked from outside: to refresh, and that is all so far."""
         if ask.act != "refresh":
             return Answer(error=f"a mount knows no {ask.act!r}")
         root = self._looks.inodes.root.path.rstrip("/")
-        await self([*ask.paths, *(f"{root}/{inside}" for inside in ask.inside)])
+        paths = [*ask.paths, *(f"{root}/{inside}" for inside in ask.inside)]
+        await self([*paths, *[await self._followed(path) for path in paths]])
         return Answer(text="what is shown from now on is asked for anew")
+
+    async def _followed(self, path: str) -> str:
+        """The tree path that a path means, by way of links; the path itself where the platform does not tell."""
+        rest, links = [name for name in posixpath.normpath(path).split("/") if name], 0
+        node: Node = self._root
+        if _LINKS.isdisjoint(rest):
+            return path
+        with trio.move_on_after(_PATIENCE), suppress(AgaveError):
+            # below a system's home, or a job's outputs, there are no links
+            while rest and links < _MOST_LINKS and isinstance(node, Directory):
+                if isinstance(node, StorageDirectory) and not (isinstance(node, SystemRoot) and rest[0] == HOME):
+                    break
+                node = await node.lookup(rest[0])
+                rest = rest[1:]
+                if isinstance(node, Link):
+                    rest = [*node.target.strip("/").split("/"), *rest]
+                    node, links = self._root, links + 1
+            return posixpath.join(node.path, *rest)
+        return path
 
     async def __call__(self, paths: Iterable[str]) -> None:
         """Forget what is at these tree paths, and below."""
@@ -61,10 +92,14 @@ class Refresh:
                     await trio.lowlevel.checkpoint()
                 if not inode.gone and _within(inode.path, above):
                     self._forget(inode)
-        await trio.to_thread.run_sync(self._appear, self._looks.missing(paths), abandon_on_cancel=True)
+        names = self._looks.missing(paths) + self._read
+        self._read = []
+        await trio.to_thread.run_sync(self._appear, names, abandon_on_cancel=True)
 
     def _forget(self, inode: Inode) -> None:
         inode.told = float("-inf")
+        if inode.seen and inode.parent is not None:
+            self._read.append((inode.parent.number, inode.name))
         self._changed(inode)
 
     def _at(self, path: str) -> Inode | None:

@@ -104,6 +104,24 @@ async def test_refresh_shows_names_that_came_and_went(mount: Mount) -> None:
     assert await mount.sh("stat -c %s d/f; cat d/f; ls d") == "4\ntwo!f\nnew\n"
 
 
+@pytest.mark.parametrize("place", ["known", "unknown", "tree"])
+async def test_refresh_goes_by_links(mount: Mount, place: str) -> None:
+    await plant(mount, {"d/f": b"one"})
+    await mount.sh("ls d")
+    path = {
+        "known": mount.path / "systems/data.demo/~/d",
+        "unknown": mount.path / "systems/data.demo/~/d",
+        "tree": "/systems/data.demo/~/d",
+    }[place]
+    if place == "known":
+        await mount.sh("ls ../~/d")
+    await plant(mount, {"d/new": b""}, at=LATER)
+    assert await mount.sh("ls d") == "f\n"
+    done = await mount.agavefs("refresh", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert await mount.sh("ls d") == "f\nnew\n"
+
+
 @pytest.mark.parametrize("place", ["mount", "tree", "uri"])
 async def test_refresh_asks_for_no_more_than_it_is_told(mount: Mount, place: str) -> None:
     await plant(mount, {"d/f": b"", "e/f": b""})
