@@ -22,7 +22,7 @@ import trio
 from agavefs.extents import Extents, Span
 from agavefs.rate import Rate
 from agavefs.spool import Spool, Spools, Unkept
-from agavefs.window import FIRST, LARGE, Ahead
+from agavefs.window import LARGE, Ahead
 from agavesh.client.errors import AgaveError, BadAnswer, Changed, NotFound, TimedOut, Unreachable
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Storage, Stream, Version
@@ -33,8 +33,6 @@ SMALL = 2**20  # bytes: a file up to this size is fetched whole, by one request
 NEAR = 128 * 2**10  # bytes of a request after a seek, at least
 BLOCK_LEAST, BLOCK = 2**20, 4 * 2**20  # bytes of one request of those that run ahead
 _RANGES, _SINGLES = 16, 64  # requests under way: for blocks; for small files and single places
-_AHEAD = 0.5  # seconds: no more is asked for ahead than comes in that time; it should be some round trips
-_UNKNOWN = 4 * 2**20  # bytes ahead as long as nobody knows how fast they come
 _PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody waits for them
 _SPARE = 2**19  # bytes: a request that nobody wants any more is given up if more than this is still to come
 
@@ -233,8 +231,7 @@ class Fetcher:
     def _reach(self, spool: Spool, start: int, stop: int, window: int) -> tuple[int, int]:
         """Where fetching is to end for a read of `[start, stop)`, and the size of its requests."""
         files = max(1, len(self._fillings))
-        line = _UNKNOWN if self.rate.known is None else max(FIRST, int(self.rate.known * _AHEAD)) // files
-        window = min(window, line, self._spools.share(files))
+        window = min(window, self.rate.ahead(files), self._spools.share(files))
         block = BLOCK_LEAST
         while block < BLOCK and block * 8 <= window:
             block *= 2
@@ -289,6 +286,8 @@ class Fetcher:
             filling.ended(flight)
             if not filling.flights and self._fillings.get(spool) is filling:
                 del self._fillings[spool]
+            if not self._fillings:
+                self.rate.paused()
             spool.flights -= 1
             if not spool.flights and not spool.users:
                 self._spools.rest(spool)

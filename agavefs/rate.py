@@ -1,12 +1,17 @@
 """Rate: how fast bytes come, as far as can be told from their coming. Values in, values out.
 
 Bytes are counted in short spans of time; the best of the last ones is the rate, for a span in which a reader paused
-tells nothing of the line. A silence longer than a span is a pause.
+tells nothing of the line. That it pauses is told by who asks for the bytes: a silence alone is none, for on a long line
+all that is under way comes in a burst, and then there is a round trip of nothing; that is part of the rate.
 """
 
 from __future__ import annotations
 
-_SPAN = 0.1  # seconds
+from agavefs.window import FIRST
+
+_SPAN = 0.1  # seconds at least
+_AHEAD = 0.5  # seconds: no more is asked for ahead than comes in that time; it should be some round trips
+_UNKNOWN = 4 * 2**20  # bytes ahead as long as nobody knows how fast they come
 _FADES = 0.9  # what is left of an old rate after a span that was slower
 
 
@@ -15,14 +20,21 @@ class Rate:
 
     def __init__(self) -> None:
         self.known: float | None = None
-        self._since = self._last = float("-inf")
+        self._since: float | None = None  # None in a pause
         self._come = 0
+
+    def ahead(self, files: int) -> int:
+        """Bytes to have on their way for each of so many files."""
+        return _UNKNOWN if self.known is None else max(FIRST, int(self.known * _AHEAD)) // files
+
+    def paused(self) -> None:
+        """Nothing is under way any more: until something comes again, time tells nothing."""
+        self._since = None
 
     def came(self, count: int, now: float) -> None:
         """So many bytes came at that time, in seconds."""
-        if now - self._last > _SPAN:
+        if self._since is None:
             self._since, self._come = now, -count  # they began to come before: no part of this span
-        self._last = now
         self._come += count
         if now - self._since >= _SPAN:
             seen = self._come / (now - self._since)

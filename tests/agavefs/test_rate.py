@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from agavefs.rate import Rate
+from agavefs.window import FIRST, MOST
 
 
 def come(rate: Rate, begin: float, seconds: float, speed: float) -> float:
@@ -30,6 +33,7 @@ def test_the_rate_is_what_comes(speed: float) -> None:
 def test_a_pause_tells_nothing_of_the_line() -> None:
     rate = Rate()
     end = come(rate, 0.0, 1.0, 1e7)
+    rate.paused()
     come(rate, end + 60, 0.05, 1e7)
     assert rate.known == pytest.approx(1e7, rel=0.02)
 
@@ -39,3 +43,36 @@ def test_a_line_that_becomes_slower_is_seen() -> None:
     end = come(rate, 0.0, 1.0, 1e8)
     come(rate, end, 5.0, 1e6)
     assert rate.known == pytest.approx(1e6, rel=0.02)
+
+
+PIECE = 2**17
+
+
+def read_on(rate: Rate, begin: float, seconds: float, delay: float, speed: float) -> int:
+    """Somebody reads for so long, and has as much under way as the rate gives; how much that is at the end."""
+    coming: deque[float] = deque()  # when each piece that is under way comes
+    free = now = begin  # when the line is free
+    while now < begin + seconds:
+        while (len(coming) + 1) * PIECE <= max(PIECE, min(rate.ahead(1), MOST)):
+            free = max(free, now + delay) + PIECE / speed
+            coming.append(free)
+        now = coming.popleft()
+        rate.came(PIECE, now)
+    rate.paused()
+    return min(rate.ahead(1), MOST)
+
+
+@pytest.mark.parametrize("speed", [12.5e6, 125e6, 1.25e9])
+@pytest.mark.parametrize("delay", [0.02, 0.05, 0.1, 0.2, 0.4])
+def test_what_is_under_way_grows_to_what_the_line_holds(delay: float, speed: float) -> None:
+    rate = Rate()
+    under_way = read_on(rate, 0.0, max(4.0, 40 * delay), delay, speed)
+    assert under_way >= min(delay * speed, MOST) * 0.99
+    assert under_way <= max(0.55 * speed, FIRST)  # nor much more than half a second of it
+    rate.came(PIECE, 60.0)  # a look at something else meanwhile, and a long time of nothing
+    rate.paused()
+    assert read_on(rate, 120.0, delay * 2, delay, speed) >= under_way * 0.5
+
+
+def test_on_a_long_line_it_takes_a_few_round_trips() -> None:
+    assert read_on(Rate(), 0.0, 5 * 0.2, 0.2, 125e6) >= 0.2 * 125e6
