@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import heapq
 import os
 import shutil
-from collections.abc import Iterable
+import stat
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +32,8 @@ from agavesh.client.storage import Version
 
 _EACH = 16  # files that are synced one by one; for more the whole filesystem is, once
 _BLOCK = 4096  # bytes: the least that a file takes
+_OLDEST = 2**14  # things of which one look tells that they go first: 64 MiB at the least
+COUNT = "count"  # the file that says how many bytes there were at the last look
 
 
 class Have(msgspec.Struct, frozen=True):
@@ -40,21 +44,26 @@ class Have(msgspec.Struct, frozen=True):
 
 
 class _Kept(NamedTuple):
-    """One thing on the shelf: when it was used last, and the bytes that it takes."""
+    """One thing on the shelf: when it was used last, the bytes that it takes, and where it is."""
 
     used: float
     held: int
-    path: Path
+    path: str
 
 
 class Shelf:
-    """The shelf of one account. `total`: bytes on the shelves of all accounts in this folder, as last looked."""
+    """The shelf of one account.
+
+    `total`: the bytes on the shelves of all accounts in this folder and in the spools of other mounts, as last looked;
+    what is put and taken here is counted at once. `going`: what is to go, for `clear`.
+    """
 
     def __init__(self, folder: Path, account: str) -> None:
         self._all = folder
         self.folder = folder / hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._oldest_last: list[_Kept] = []
+        self._oldest_last: list[_Kept] = []  # some: a shelf may have millions
+        self.going: list[_Kept] = []
         self.total = 0
 
     def _key(self, remote: RemotePath, version: Version) -> Path:
@@ -146,41 +155,87 @@ class Shelf:
 
     # room ------------------------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Count what is here. Blocks: for a thread."""
-        found = []
-        with suppress(OSError):
-            for folder in os.scandir(self._all):
+    def look(self, ours: Path, shared: Collection[str] = ()) -> None:
+        """Count what is here and in the spools beside `ours`, and of ours what is `shared`. Blocks: for a thread."""
+        several: set[int] = set()  # what has more than one name is counted once
+        total = 0
+
+        def resting() -> Iterator[_Kept]:
+            nonlocal total
+            for folder in _entries(self._all):
+                for entry in _entries(folder.path):
+                    with suppress(OSError):
+                        about = entry.stat(follow_symlinks=False)
+                        part = stat.S_ISDIR(about.st_mode)
+                        held = _taken(Path(entry.path, "data").stat() if part else about)
+                        total += held
+                        if part or about.st_nlink == 1:
+                            yield _Kept(about.st_mtime, held, entry.path)
+                        else:
+                            several.add(about.st_ino)  # somebody has it open: it would free nothing
+
+        oldest = heapq.nsmallest(_OLDEST, resting())
+        for folder in _entries(ours.parent):
+            for entry in _entries(folder.path):
                 with suppress(OSError):
-                    found += [
-                        _Kept(entry.stat(follow_symlinks=False).st_mtime, _held(Path(entry.path)), Path(entry.path))
-                        for entry in os.scandir(folder.path)
-                    ]
-        found.sort(reverse=True)
-        self._oldest_last, self.total = found, sum(kept.held for kept in found)
+                    about = entry.stat(follow_symlinks=False)
+                    counted = about.st_ino in several or (folder.name == ours.name and entry.name not in shared)
+                    if not counted and stat.S_ISREG(about.st_mode):
+                        total += about.st_blocks * 512
+                        several.add(about.st_ino)
+        with suppress(OSError):
+            (self._all / COUNT).write_text(str(total))
+        going = {kept.path for kept in self.going}
+        self._oldest_last = [kept for kept in reversed(oldest) if kept.path not in going]
+        self.total = total - sum(kept.held for kept in self.going)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether only a look could tell what may go next."""
+        return not self._oldest_last
 
     def evict(self, need: int) -> int:
-        """Let go of what was used longest ago, `need` bytes of it; how many bytes that were."""
+        """Choose what was used longest ago, `need` bytes of it, for `clear` to let go of; how many bytes that are."""
         freed = 0
         while freed < need and self._oldest_last:
             kept = self._oldest_last.pop()
-            with suppress(OSError):
-                if kept.path.stat().st_mtime > kept.used:
-                    continue  # used since: the next look finds its place
-                if kept.path.suffix:
-                    shutil.rmtree(kept.path, ignore_errors=True)
-                else:
-                    kept.path.unlink()
+            self.going.append(kept)
             freed += kept.held
         self.total = max(0, self.total - freed)
         return freed
+
+    def clear(self) -> int:
+        """Let go of what is to go; how many bytes of it stay after all. Blocks: for a thread."""
+        stay = 0
+        while self.going:
+            kept = self.going.pop()
+            with suppress(OSError):
+                path = Path(kept.path)
+                about = path.stat()
+                if about.st_mtime > kept.used or (stat.S_ISREG(about.st_mode) and about.st_nlink > 1):
+                    stay += kept.held  # used since: the next look finds its place
+                elif stat.S_ISDIR(about.st_mode):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+        return stay
+
+
+def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, if it is one and as far as it can be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        yield from entries
+
+
+def _taken(about: os.stat_result) -> int:
+    return max(about.st_blocks * 512, _BLOCK)
 
 
 def _held(path: Path) -> int:
     """The bytes of disk that something on the shelf takes."""
     if path.suffix:
         path /= "data"
-    return max(path.stat().st_blocks * 512, _BLOCK)
+    return _taken(path.stat())
 
 
 def _sync_all(file: Path) -> bool:

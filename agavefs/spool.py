@@ -19,7 +19,7 @@ import secrets
 import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 YOUNG = 2.0  # seconds: a file changed so shortly before we asked may change again and show the same time
 _REST = 5.0  # seconds between two times that spools go on the shelf: what was just closed may be opened or renamed
+_LOOK = 180.0  # seconds between two looks at all of the shelf, while there is room
 _BEHIND = 2**20  # bytes behind a reader that are kept
 _SLACK = 64 * 2**20  # bytes that are freed at once, at most
 _HOLE = 4096  # bytes: the disk gives back no less
@@ -78,6 +79,7 @@ class Spool:
         self.unasked = False  # fetched before anybody has opened it
         self.gone = False  # not ours any more
         self.changes = 0
+        self.stirred = 0  # how often bytes have come or gone
         self.changed_at = time.time()
         self.row: int | None = None
         self.writing = False
@@ -85,6 +87,7 @@ class Spool:
         self.orphan = False  # unlinked: what is written will never be sent
         self.keeper = keeper
         self.light: bytes | None = None  # all of it, as long as it has no file
+        self.filed = False  # whether there may be a file of it
         self._fd: int | None = None
 
     @property
@@ -104,10 +107,11 @@ class Spool:
     @property
     def fd(self) -> int:
         if self._fd is None:
+            self.filed = True
             create = 0 if self.present.total and self.light is None else os.O_CREAT
             self._fd = os.open(self.path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
         if self.light is not None:
-            self._write(0, [memoryview(self.light)], self._fd)
+            self._write_kept(0, [memoryview(self.light)], self._fd)
             self.lighten()
         return self._fd
 
@@ -146,7 +150,7 @@ class Spool:
         if self.gone or start >= stop:
             return
         if self.present.missing(start, stop) == [(start, start + sum(map(len, pieces)))]:
-            if stop - start == self.size <= _LIGHT and self._fd is None and self.keeper.light + self.size <= _MEMORY:
+            if stop - start == self.size <= _LIGHT and not self.filed and self.keeper.light + self.size <= _MEMORY:
                 self.keeper.reserve(self.size)
                 self.keeper.light += self.size
                 self.light = b"".join(pieces)
@@ -170,6 +174,7 @@ class Spool:
     def truncate(self, size: int) -> None:
         """Cut, or lengthen with zeros. The spool is whole up to `size`."""
         os.ftruncate(self.fd, size)
+        self.stirred += 1
         before = self.present.total
         self.present = Extents([(0, size)])
         self.keeper.grown(size - before)
@@ -187,7 +192,10 @@ class Spool:
     def drop(self, start: int, stop: int) -> int:
         """Give back what lies in `[start, stop)`, as far as it is present and the disk can; the bytes that are gone."""
         before = self.present.total
+        self.stirred += 1
         if self.light is not None:
+            if self.pins:
+                return 0  # it goes as a whole, and somebody is about to read some of it
             self.lighten()
             self.present = Extents()
         for begin, end in self.present.within(start, stop):
@@ -198,7 +206,9 @@ class Spool:
                 continue
             try:
                 punch(self.fd, begin, end)
-            except OSError:  # the filesystem makes no holes: then all of it goes
+            except OSError:  # the filesystem makes no holes: then all of it goes, unless somebody is about to read some
+                if self.pins:
+                    break
                 os.ftruncate(self.fd, 0)
                 self.present = Extents()
                 break
@@ -220,17 +230,20 @@ class Spool:
         views = [memoryview(piece) for piece in pieces]
         stop = start + sum(map(len, views))
         self.keeper.reserve(sum(end - begin for begin, end in self.present.missing(start, stop)))
+        self._write_kept(start, views, self.fd)
+        self._grow(start, stop)
+
+    def _write_kept(self, start: int, views: list[memoryview], fd: int) -> None:
         try:
-            self._write(start, views, self.fd)
+            self._write(start, views, fd)
         except OSError as trouble:
             if trouble.errno in (errno.ENOSPC, errno.EDQUOT):
                 self.keeper.full()
             try:
-                self._write(start, views, self.fd)
+                self._write(start, views, fd)
             except OSError as again:
                 self.keeper.refused(again)
                 raise Unkept(again.errno, f"the cache takes no more: {again.strerror}") from again
-        self._grow(start, stop)
 
     @staticmethod
     def _write(start: int, views: list[memoryview], fd: int) -> None:
@@ -244,6 +257,7 @@ class Spool:
                 views[0] = views[0][written:]
 
     def _grow(self, start: int, stop: int) -> None:
+        self.stirred += 1
         before = self.present.total
         self.present.add(start, stop)
         self.keeper.grown(self.present.total - before)
@@ -279,6 +293,10 @@ class Spools:
         self.light = 0  # bytes of them that are in memory
         self.wasted = self.foreseen = 0  # bytes fetched before anybody opened the file: never opened, and opened
         self._full_until = float("-inf")
+        self._called = trio.Event()  # `run` is to tidy up
+        self._unsynced: list[Spool] = []  # taken from the shelf, which might not be known after a crash
+        self._putting = trio.Lock()
+        self._looked_at, self._look_took = float("-inf"), 0.0  # trio's clock, seconds
         self._all: dict[Path, Spool] = {}
         self._clean: OrderedDict[tuple[RemotePath, Version], Spool] = OrderedDict()
 
@@ -303,7 +321,11 @@ class Spools:
         have, shared = taken
         spool = self._clean[(remote, version)] = self.adopt(path, remote, storage, version[0], version)
         spool.present, spool.stamp, spool.shared, spool.taken = Extents(have.spans), have.stamp, shared, True
+        spool.filed = True
         self.held += spool.held
+        if not shared:
+            self._unsynced.append(spool)
+            self._called.set()
         return spool
 
     def make(
@@ -419,45 +441,93 @@ class Spools:
         """Put on the shelf what rests, from time to time; for a nursery."""
         if self.shelf is None:
             return
-        await trio.to_thread.run_sync(self.shelf.look)
+        await self._look()
+        due = trio.current_time() + _REST
         while True:
-            await trio.sleep(_REST)
-            try:
-                await self.put_away()
-            except OSError as trouble:
-                _log.warning("the cache can't be kept for later: %s", trouble)
+            with trio.move_on_at(due):
+                await self._called.wait()
+            self._called = trio.Event()
+            if trio.current_time() >= due:
+                await self._safely(self.put_away)
+                due = trio.current_time() + _REST
+            await self._safely(self._tidy)
+
+    @staticmethod
+    async def _safely(act: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await act()
+        except OSError as trouble:
+            _log.warning("the cache can't be kept for later: %s", trouble)
+
+    async def _tidy(self) -> None:
+        """What the disk has to be asked for, for a while, behind all others' backs."""
+        assert self.shelf is not None
+        if taken := [*self._unsynced]:
+            await trio.to_thread.run_sync(self.shelf.sync)
+            del self._unsynced[: len(taken)]
+            for spool in taken:
+                spool.taken = False
+        if self.shelf.going:
+            self.shelf.total += await trio.to_thread.run_sync(self.shelf.clear)
+        if self._look_due():
+            await self._look()
+            self.reserve(0)
+
+    def _look_due(self) -> bool:
+        assert self.shelf is not None
+        short = self.shelf.exhausted and self._over(self.room // 16) > 0
+        wait = max(_REST, 4 * self._look_took) if short else max(_LOOK, 20 * self._look_took)
+        return trio.current_time() >= self._looked_at + wait
+
+    async def _look(self) -> None:
+        """Count what is on the shelf, and what other mounts have. It reads the names of all that is there."""
+        assert self.shelf is not None
+        shared = {spool.path.name for spool in self if spool.shared}
+        began = trio.current_time()
+        await trio.to_thread.run_sync(self.shelf.look, self.folder, shared, abandon_on_cancel=True)
+        self._looked_at = trio.current_time()
+        self._look_took = self._looked_at - began
 
     async def put_away(self) -> None:
         """Put on the shelf what rests."""
+        async with self._putting:
+            await self._put_away()
+
+    async def _put_away(self) -> None:
         assert self.shelf is not None
+        for number, spool in enumerate(list(self._clean.values())):
+            if not (spool.users or spool.dirty or spool.flights) and (spool.shared or not spool.present.total):
+                self._remove(spool)  # it is there already, or there is nothing of it
+            if number % 32 == 31:
+                await trio.lowlevel.checkpoint()
         ready: list[tuple[Spool, Have | None]] = []
         for spool in list(self._clean.values()):
-            if spool.users or spool.dirty or spool.flights or spool.orphan:
+            if spool.users or spool.dirty or spool.flights or spool.orphan or spool.shared:
                 continue
-            if spool.shared or not spool.present.total:
-                self._remove(spool)  # it is there already, or there is nothing of it
-            elif not spool.young:
+            if spool.present.total and not spool.young:
                 ready.append((spool, None if spool.whole else Have(list(spool.present), spool.stamp)))
         if not ready:
             return
-        before = [(spool.present.total, spool.light) for spool, _ in ready]
+        before = [(spool.stirred, spool.light) for spool, _ in ready]
         paths = [spool.path if spool.light is None else self.folder / secrets.token_hex(12) for spool, _ in ready]
         await trio.to_thread.run_sync(self._prepare, ready, paths, abandon_on_cancel=True)
         for number, (spool, have) in enumerate(ready):
             # no await until it is put: nobody opens it in between
             resting = not (spool.users or spool.dirty or spool.flights or spool.orphan or spool.gone)
-            if resting and spool.version is not None and (spool.present.total, spool.light) == before[number]:
+            if resting and spool.version is not None and (spool.stirred, spool.light) == before[number]:
                 remote, version = spool.remote, spool.version
                 self._forget(spool)
-                with suppress(OSError):
+                try:
                     self.shelf.put(paths[number], remote, version, whole=have is None)
+                except OSError:  # what nobody counts must not stay
+                    paths[number].unlink(missing_ok=True)
+                    shutil.rmtree(paths[number].with_suffix(".part"), ignore_errors=True)
             elif have is not None:
                 shutil.rmtree(spool.path.with_suffix(".part"), ignore_errors=True)
             elif paths[number] != spool.path:
                 paths[number].unlink(missing_ok=True)
             if number % 32 == 31:
                 await trio.lowlevel.checkpoint()
-        await trio.to_thread.run_sync(self.shelf.look, abandon_on_cancel=True)
         self.reserve(0)
 
     def _prepare(self, ready: list[tuple[Spool, Have | None]], paths: list[Path]) -> None:
@@ -483,6 +553,8 @@ class Spools:
         if self.shelf is not None:
             with trio.move_on_after(_CLOSING), suppress(OSError):
                 await self.put_away()
+            with suppress(OSError):
+                await trio.to_thread.run_sync(self.shelf.clear)
         for spool in self:
             if spool.dirty:
                 spool.close()
@@ -521,6 +593,8 @@ class Spools:
         self.room = min(self.room, max(there // 2, _HOLE))
         _log.warning("the disk of the cache is full: it has %d bytes from now on", self.room)
         self.reserve(0)
+        if self.shelf is not None:
+            self.shelf.total += self.shelf.clear()  # who writes can't wait for `run`
 
     def refused(self, trouble: OSError) -> None:
         """Not even that helps."""
@@ -544,6 +618,8 @@ class Spools:
     def _on_shelf(self, over: Callable[[], int]) -> None:
         if self.shelf is not None:
             self.shelf.evict(over())
+            if self.shelf.going or (over() > 0 and self._look_due()):
+                self._called.set()
 
     def _resting(self, over: Callable[[], int]) -> None:
         for spool in list(self._clean.values()):
@@ -571,9 +647,9 @@ class Spools:
         spare = Extents(spool.present)
         for span in keep:
             spare.remove(*span)
-        if spare.total and spool.taken and self.shelf is not None:
-            self.shelf.sync()  # else a crash could put it back there, as it was
-            spool.taken = False
+        if spool.taken:
+            self._called.set()  # a crash could put it back there, as it was: the disk is asked to forget that first
+            return
         for start, stop in spare:
             while start < stop and over() > 0:
                 end = min(stop, start + max(over(), _BEHIND))
