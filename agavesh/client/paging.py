@@ -74,7 +74,11 @@ class Paging:
 
 
 class _Pages(AsyncIterator[Page[T]]):
-    """A class, not a generator: a reader may stop in the middle and nothing is left to be finalized."""
+    """A class, not a generator: a reader may stop in the middle and nothing is left to be finalized.
+
+    Pages are given out as they came, bytes and all, so they do not overlap: what is deleted between two of them shifts
+    the others. Who must miss nothing of a long list reads it `ahead`, as folders are.
+    """
 
     def __init__(
         self,
