@@ -50,6 +50,7 @@ _log = logging.getLogger(__name__)
 # as well.
 _TASKS = 500
 _IDLE_TASKS = 8
+_RECOUNTED = 30.0  # seconds
 _AHEAD = 8  # connections that are opened before anybody asks: a first walk needs as many at once
 
 
@@ -135,8 +136,12 @@ async def _serve(
     # the client would go on waiting; that a program did in vain is as good a sign
     kernel.on_late = lambda act, began: health.failed(act, TimedOut(f"{act}: no answer in time"), began)
     over = trio.Event()
+    others = _Others(options.places, workspace)
 
     async def act(question: mounts.Ask) -> mounts.Answer:
+        if question.act == "recount":
+            others.changed()
+            return mounts.Answer()
         return mounts.Answer(text=status()) if question.act == "status" else await refresh.act(question)
 
     refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
@@ -146,8 +151,15 @@ async def _serve(
         options.places.registered(card),
         mounts.bound(options.places.socket(card)) as listening,
     ):
-        nursery.start_soon(mounts.listen, listening, act)
+        answering = trio.CancelScope()
+
+        async def listen() -> None:
+            with answering:
+                await mounts.listen(listening, act)
+
+        nursery.start_soon(listen)
         nursery.start_soon(_refresh_on_signal, refresh)
+        nursery.start_soon(others.run)
         nursery.start_soon(_end_when_told, options, writeback, over)
         if not options.read_only:
             take = functools.partial(Left(options.places.left).take, lasting=not options.places.passing)
@@ -164,10 +176,34 @@ async def _serve(
         over.set()
         _log.info("%s is unmounted", options.mountpoint)
         left = await writeback.drain()
+        answering.cancel()  # before its socket is closed: another may get the number of that
     if left:
         _log.warning("%d files could not be sent, and are kept for the next mount", left)
+    await mounts.recount(workspace.agave.url)  # our card is gone
     await spools.close()
     return left
+
+
+class _Others:
+    """The user's mounts of the same tenant on this host: all of them together have the connections that one may."""
+
+    def __init__(self, places: Places, workspace: Workspace) -> None:
+        self._places, self._agave = places, workspace.agave
+        self._news = trio.Event()
+
+    def changed(self) -> None:
+        """One has come or gone."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Count them when one comes or goes, and now and then, since one that is killed says nothing."""
+        await mounts.recount(self._agave.url)
+        while True:
+            self._news = trio.Event()
+            cards = await trio.to_thread.run_sync(self._places.cards)
+            self._agave.width.share(sum(card.account.endswith(f"@{self._agave.url}") for card in cards))
+            with trio.move_on_after(_RECOUNTED):
+                await self._news.wait()
 
 
 def _at(seconds: float) -> str:

@@ -81,10 +81,17 @@ async def ask(path: Path, question: Ask, *, patience: float = PATIENCE) -> Answe
 
 async def tell(url: str, paths: Collection[str]) -> None:
     """Tell the mounts of a tenant that something was changed at these tree paths. Quiet, whatever happens."""
+    if paths:
+        await _tell(url, Ask("refresh", sorted(paths) if len(paths) <= _MOST else ["/"]))
+
+
+async def recount(url: str) -> None:
+    """Tell the mounts of a tenant that one of them has come or gone. Quiet, whatever happens."""
+    await _tell(url, Ask("recount"))
+
+
+async def _tell(url: str, question: Ask) -> None:
     found = [path for account, path in _listening() if account.endswith(f"@{url}")]
-    if not found or not paths:
-        return
-    question = Ask("refresh", sorted(paths) if len(paths) <= _MOST else ["/"])
 
     async def one(path: Path) -> None:
         with suppress(Unreachable, BadAnswer):

@@ -22,6 +22,7 @@ from agavesh.client.errors import BadArgument
 CONNECTIONS: Final = 64  # at 20 ms and more only requests in flight count, and gateways count them too
 MOST: Final = 1024  # for who asks for more than the usual
 LEAST: Final = 2.0
+SHARE_LEAST: Final = 8  # for one of many programs that share what was asked for
 LONGEST_HOLD: Final = 8.0  # seconds for which nothing is sent, however long one call was told to wait
 FIRST_HOLD: Final = 0.1  # seconds, where the platform asks for none; doubled while it goes on throttling
 SLOW: Final = 8.0  # times the quickest of the last answers: then more are under way than the platform takes
@@ -74,7 +75,7 @@ class Width:
     """The places of one tenant, `most` at best."""
 
     def __init__(self, most: int = CONNECTIONS) -> None:
-        self.most = most
+        self.most = self._asked = most
         self.limit = float(most)  # of this moment
         self.throttled = 0  # answers so far that said: too many
         self.total = 0  # requests so far
@@ -121,6 +122,14 @@ class Width:
                 heapq.heapify(self._waiting[kind])
             raise
         return Place(self, kind, trio.current_time())
+
+    def share(self, parts: int) -> None:
+        """So many programs have the number that was asked for together: the platform sees them as one."""
+        most = max(self._asked // max(parts, 1), min(SHARE_LEAST, self._asked))
+        free = self.limit >= self.most  # the platform has not asked for less
+        self.most = most
+        self.limit = float(most) if free else min(self.limit, float(most))
+        self._wake()
 
     def answered(self, place: Place) -> None:
         """A request was answered, and not with a refusal to do so much."""

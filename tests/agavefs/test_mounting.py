@@ -61,6 +61,21 @@ async def test_status_tells_of_the_platform_and_of_what_is_not_sent(mount: Mount
     await mount.all_sent()
 
 
+async def test_mounts_of_one_tenant_share_its_connections(mount: Mount) -> None:
+    async def most(number: int) -> bool:
+        return f"(at most {number})" in await mount.status()
+
+    await mount.until(lambda: most(64))
+    second = mount.folder / "second"
+    second.mkdir()
+    assert (await mount.agavefs("mount", second)).returncode == 0
+    try:
+        await mount.until(lambda: most(32))
+    finally:
+        assert (await mount.agavefs("umount", second)).returncode == 0
+    await mount.until(lambda: most(64))
+
+
 async def test_what_keeps_a_mount_from_starting_is_told(mount: Mount) -> None:
     again = await mount.agavefs("mount", mount.path)
     assert (again.returncode, "already" in again.stderr) == (cli.EX_OSERR, True)

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from agavesh.client import Agave, errors
-from agavesh.client.width import CONNECTIONS, LEAST, Kind, Place, Width, chosen_connections
+from agavesh.client.width import CONNECTIONS, LEAST, SHARE_LEAST, Kind, Place, Width, chosen_connections
 from tests.client.wire import Seen, answer, peer
 
 HOME = {"systemId": "data.demo", "filePath": "/alice"}
@@ -61,6 +61,27 @@ async def test_it_tells_what_it_is_at(nursery: trio.Nursery) -> None:
     assert str(width) == "2 under way of 2 (at most 2), 1 waiting, 2 so far, 0 throttled"
     await visitors.let_go(inside[0])
     assert str(width) == "2 under way of 2 (at most 2), 0 waiting, 3 so far, 0 throttled"
+
+
+async def test_programs_that_share_have_a_part_each_and_all_of_it_when_they_are_alone_again(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    width = Width(20)
+    visitors = Visitors(width, nursery)
+    width.share(2)
+    for number in range(15):
+        visitors.come(str(number))
+    assert len(await visitors.names()) == 10
+    width.share(1)
+    assert len(await visitors.names()) == 15
+    width.share(50)
+    assert (width.most, width.limit) == (SHARE_LEAST, SHARE_LEAST)
+    await trio.sleep(1)
+    width.refused(Place(width, Kind.CALL, trio.current_time()), None)
+    assert width.limit < SHARE_LEAST
+    lower = width.limit
+    width.share(1)
+    assert (width.most, width.limit) == (20, lower)  # what the platform asked for still holds
 
 
 async def test_an_attempt_that_is_repeated_has_its_old_place_in_the_line(nursery: trio.Nursery) -> None:
