@@ -33,6 +33,7 @@ from agavesh.client.storage import Version
 _EACH = 16  # files that are synced one by one; for more the whole filesystem is, once
 _BLOCK = 4096  # bytes: the least that a file takes
 _OLDEST = 2**14  # things of which one look tells that they go first: 64 MiB at the least
+_MOVED = 2**14  # moves that are remembered one by one
 COUNT = "count"  # the file that says how many bytes there were at the last look
 
 
@@ -64,17 +65,41 @@ class Shelf:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._oldest_last: list[_Kept] = []  # some: a shelf may have millions
         self.going: list[_Kept] = []
+        self._moves = 0
+        self._moved: dict[tuple[str, str, str], int] = {}  # by which move it was when a place changed last
+        self._put_after: dict[str, int] = {}  # what was put since: after which move
         self.total = 0
 
     def _key(self, remote: RemotePath, version: Version) -> Path:
         text = "\0".join((*remote, repr(version)))
         return self.folder / hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=20).hexdigest()
 
+    def moved(self, old: RemotePath, new: RemotePath) -> None:
+        """What was put here of both places, and below, may not be what is there now though its version is the same."""
+        self._moves += 1
+        if len(self._moved) > _MOVED:
+            self._moved = {(kind, owner, ""): self._moves for kind, owner, _ in self._moved}
+        for kind, owner, path in (old, new):
+            self._moved[kind, owner, path.rstrip("/")] = self._moves
+
+    def _doubt(self, remote: RemotePath, key: Path) -> int:
+        """After which move it must have been put here; 0 if it is beyond doubt."""
+        if not self._moved:
+            return 0
+        kind, owner, path = remote
+        last = self._moved.get((kind, owner, ""), 0)
+        while path := path.rstrip("/"):
+            last = max(last, self._moved.get((kind, owner, path), 0))
+            path = path.rpartition("/")[0]
+        return last if last > self._put_after.get(key.name, 0) else 0
+
     # taking ----------------------------------------------------------------------------------------------------------
 
     def take(self, remote: RemotePath, version: Version, into: Path) -> tuple[Have, bool] | None:
         """Have that file at `into`; what is there of it, and whether others may have it, too. None: it is not here."""
         key = self._key(remote, version)
+        if self._doubt(remote, key):
+            return None
         with suppress(OSError):
             os.link(key, into)
             if into.stat().st_size == version[0]:
@@ -137,6 +162,12 @@ class Shelf:
         key = self._key(remote, version)
         held = _held(path)
         part = key.with_suffix(".part")
+        if after := self._doubt(remote, key):
+            key.unlink(missing_ok=True)
+            shutil.rmtree(part, ignore_errors=True)
+            if len(self._put_after) > _MOVED:
+                self._put_after.clear()
+            self._put_after[key.name] = after
         if whole:
             if key.exists():
                 path.unlink()

@@ -424,10 +424,17 @@ class Spools:
 
     def moved(self, old: RemotePath, new: RemotePath) -> None:
         """A file or folder has a new path, and so has what is in it."""
-        inside = old.path.rstrip("/") + "/"
+        if self.shelf is not None:
+            self.shelf.moved(old, new)
+        for spool in self:
+            if _is_at(spool.remote, new) and not _is_at(spool.remote, old):
+                # what was there is so no more, though what is there now may have its version
+                if spool.version is not None and self._clean.get((spool.remote, spool.version)) is spool:
+                    del self._clean[(spool.remote, spool.version)]
+                self.rest(spool)
         for spool in self:
             at = spool.remote
-            if at[:2] != old[:2] or not (at.path == old.path or at.path.startswith(inside)):
+            if not _is_at(at, old):
                 continue
             there = new._replace(path=new.path + at.path[len(old.path.rstrip("/")) :])
             if spool.version is not None and self._clean.get((at, spool.version)) is spool:
@@ -673,3 +680,8 @@ class Spools:
     def _remove(self, spool: Spool) -> None:
         if self._forget(spool):
             spool.path.unlink(missing_ok=True)
+
+
+def _is_at(remote: RemotePath, place: RemotePath) -> bool:
+    """Whether it is that place, or below it."""
+    return remote[:2] == place[:2] and f"{remote.path.rstrip('/')}/".startswith(f"{place.path.rstrip('/')}/")

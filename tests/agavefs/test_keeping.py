@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from agavefs.shelf import Have, Shelf
+from agavefs.spool import Spool, Spools
+from agavesh.client.path import RemotePath
 from tests.agavefs.mounting import Mount, mounted
+from tests.agavefs.test_fetch import Shelf as Bytes
 from tests.agavefs.test_reading import plant
 from tests.conftest import Tenant
 
@@ -182,3 +186,121 @@ async def test_a_full_disk_is_no_error_to_a_reader(tenant: Tenant, tmp_path: Pat
             assert await (mount.home / "third").read_bytes() == LARGE[100:]
     finally:
         await trio.run_process(["umount", "-l", str(disk)], check=False)
+
+
+PLACE = RemotePath("system", "s", "/a")
+VERSION = (5000, 1e9)
+
+
+def spools_of(folder: Path, mount: str) -> Spools:
+    return Spools(folder / "spools" / mount, room=2**30, shelf=Shelf(folder / "kept", "alice"))
+
+
+def resting(spools: Spools, remote: RemotePath, content: bytes) -> Spool:
+    spool = spools.make(remote, Bytes(b""), size=len(content), version=(len(content), 1e9))
+    spools.take(spool)
+    spool.fill(0, content)
+    spools.drop(spool)
+    return spool
+
+
+def look(spools: Spools) -> Shelf:
+    assert spools.shelf is not None
+    spools.shelf.look(spools.folder)
+    return spools.shelf
+
+
+async def test_for_one_file_nobody_looks_at_all_of_the_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spools = spools_of(tmp_path, "one")
+    monkeypatch.setattr("agavefs.shelf._entries", None)
+    resting(spools, PLACE, bytes(5000))
+    await spools.put_away()
+    assert spools.shelf is not None
+    assert (spools.held, spools.shelf.total) == (0, 8192)
+
+
+async def test_what_other_mounts_have_counts_once_and_what_is_open_is_not_let_go(tmp_path: Path) -> None:
+    one, two = spools_of(tmp_path, "one"), spools_of(tmp_path, "two")
+    resting(one, PLACE, bytes(5000))
+    await one.put_away()
+    assert look(two).total == 8192
+    taken = two.fetched(PLACE, Bytes(b""), VERSION)
+    assert taken is not None
+    assert look(one).total == 8192  # the same bytes by another name
+    assert one.shelf is not None
+    assert one.shelf.evict(1) == 0
+    held = resting(two, PLACE._replace(path="/b"), bytes(2**20))
+    assert held.path.exists()
+    assert look(one).total == 8192 + 2**20
+    two.detach(taken)
+    two.rest(taken)
+    assert look(one).evict(1) == 8192
+    assert one.shelf.clear() == 0
+    assert look(one).total == 2**20
+
+
+async def test_what_came_and_went_while_it_was_put_on_the_disk_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spools = spools_of(tmp_path, "one")
+    spool = resting(spools, PLACE, bytes(2**20))
+
+    def prepare(files: list[tuple[Path, Have | None]]) -> None:
+        spool.drop(0, 4096)
+        spool.fill(0, bytes(4096))
+
+    monkeypatch.setattr(spools.shelf, "prepare", prepare)
+    await spools.put_away()
+    assert spools.find(PLACE, (2**20, 1e9)) is spool
+
+
+async def test_what_cannot_be_put_on_the_shelf_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spools = spools_of(tmp_path, "one")
+    resting(spools, PLACE, bytes(2**20))
+
+    def put(*_: object, **__: object) -> None:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(spools.shelf, "put", put)
+    await spools.put_away()
+    assert (spools.held, list(spools.folder.iterdir())) == (0, [])
+
+
+@pytest.mark.parametrize("below", ["", "/deep/f"])
+async def test_what_is_moved_leaves_no_bytes_under_its_old_name(tmp_path: Path, below: str) -> None:
+    spools = spools_of(tmp_path, "one")
+    a, b, x = (RemotePath("system", "s", f"/{name}{below}") for name in "abx")
+    tops = {name: RemotePath("system", "s", f"/{name}") for name in "abx"}
+    resting(spools, a, b"a" * 5000)
+    resting(spools, b, b"b" * 5000)
+    await spools.put_away()
+    spools.moved(tops["a"], tops["x"])
+    spools.moved(tops["b"], tops["a"])
+    assert spools.fetched(a, Bytes(b""), VERSION) is None
+    resting(spools, a, b"b" * 5000)
+    await spools.put_away()
+    for found in (spools, spools_of(tmp_path, "two")):  # and what is put there from now on is found
+        spool = found.fetched(a, Bytes(b""), VERSION)
+        assert spool is not None
+        assert spool.read(0, 1) == b"b"
+    assert spools.fetched(x, Bytes(b""), VERSION) is None
+
+
+def test_what_is_replaced_by_a_move_is_found_no_more(tmp_path: Path) -> None:
+    spools = spools_of(tmp_path, "one")
+    resting(spools, PLACE, b"a" * 5000)
+    spools.moved(PLACE._replace(path="/b"), PLACE)
+    assert spools.fetched(PLACE, Bytes(b""), VERSION) is None
+
+
+@pytest.mark.parametrize("size", [5000, 2**20])
+def test_what_somebody_is_about_to_read_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def punch(fd: int, start: int, stop: int) -> None:
+        raise OSError(95, "no holes here")
+
+    monkeypatch.setattr("agavefs.spool.punch", punch)
+    spool = resting(spools_of(tmp_path, "one"), PLACE, b"a" * size)
+    with spool.pinned(0, 10):
+        spool.drop(4096, size)
+        assert spool.present.has(0, 10)
+        assert spool.read(0, 10) == b"a" * 10
