@@ -341,7 +341,8 @@ def _run(asked: argparse.Namespace) -> int:
         if signal.SIGTERM in passed_on and places.passing:
             _hasten(process)  # not all batch systems reach it, in its session
         left = _wait(card, process)
-        if not os.path.isdir(place):  # noqa: PTH112  # Path's raises where nobody answers
+        # what the kernel still knows of the folder would hide that nobody answers: so its table is asked as well
+        if f" {place} " in Path("/proc/self/mounts").read_text() or not os.path.isdir(place):  # noqa: PTH112  # Path's raises
             subprocess.run(["fusermount3", "-u", "-z", place], check=False, capture_output=True)
             _say(f"the mount died under {asked.command[0]}; its log is {places.log('run')}")
             status = status or EX_SOFTWARE
