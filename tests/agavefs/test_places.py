@@ -10,6 +10,7 @@ import pytest
 
 from agavefs.cli import size_of
 from agavefs.places import Places
+from agavefs.shelf import Shelf
 
 JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 
@@ -58,6 +59,20 @@ def test_the_room_is_a_tenth_of_the_disk_and_no_more_than_ten_gib(tmp_path: Path
     room = Places.of(tmp_path / "asked").room()
     disk = os.statvfs(tmp_path)
     assert 0 < room <= min(10 * 2**30, disk.f_blocks * disk.f_frsize // 10)
+
+
+def test_what_is_kept_counts_as_free_and_is_not_looked_through_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places.of(tmp_path / "asked")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: argparse.Namespace(free=10 * 2**30))
+    assert places.room() == 2**30
+    shelf = Shelf(places.kept, "alice")
+    (shelf.folder / "some").write_bytes(b"a" * 2**20)
+    shelf.look(places.spools("one"))
+    assert places.room() == (10 * 2**30 + 2**20) // 10
+    (shelf.folder / "more").write_bytes(b"a" * 2**20)
+    assert places.room() == (10 * 2**30 + 2**20) // 10
 
 
 @pytest.mark.parametrize(
