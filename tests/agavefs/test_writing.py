@@ -245,9 +245,9 @@ async def test_what_is_unlinked_on_its_way_does_not_appear_afterwards(
 ) -> None:
     take, taken = Staging.take, trio.Event()
 
-    async def slow(self: Staging, *upload: Any) -> tuple[str, str]:
+    async def slow(self: Staging, *upload: Any, **options: Any) -> tuple[str, str]:
         await trio.sleep(0.5)  # longer than a removal takes
-        done = await take(self, *upload)
+        done = await take(self, *upload, **options)
         taken.set()
         return done
 
