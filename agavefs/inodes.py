@@ -8,7 +8,6 @@ two claim it at once. Nodes are made from inodes when they are needed: a folder 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from agavefs.spool import Spool
 from agavesh.client.errors import Changed
 from agavesh.client.storage import Entry, Version
+from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.node import Node
 from agavesh.tree.storage import StorageDirectory
 

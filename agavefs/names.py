@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +25,7 @@ from agavefs.writeback import Writeback
 from agavesh.client.errors import AlreadyThere, BadArgument, NotEmpty, NotFound, WrongKind
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import READ, TEMPORARY, WRITE, Entry
+from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.storage import StorageDirectory, StorageNode
 
