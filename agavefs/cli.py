@@ -47,7 +47,7 @@ Without it `agavesh` reaches the same tree from its prompt."""
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
-    parser = _parser()
+    parser = command_line()
     words = sys.argv[1:] if arguments is None else arguments
     command: list[str] = []
     if words[:1] == ["run"] and "--" in words:  # what stands behind is not ours to read
@@ -64,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """All commands and their options."""
     parser = _Parser(prog="agavefs", description="What you can reach on an Agave platform, as files.")
     parser.add_argument("--version", action="version", version=f"agavefs {agavesh.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -115,7 +116,7 @@ def _how(parser: argparse.ArgumentParser) -> None:
         "--cache-size",
         metavar="SIZE",
         type=size_of,
-        help="room for what is fetched: 500M, 2G (10G or a tenth of the disk)",
+        help="room for what is fetched: 500M, 2G (10G, or a tenth of what is free)",
     )
     parser.add_argument(
         "--cache-ttl",

@@ -1,16 +1,19 @@
 """Writes docs/reference/ from the declarations: operations from the catalogue, errors from their classes, commands from
-their signatures.
+their signatures, those of agavefs from its parser.
 
 With --check it writes nothing, and ends 1 if a page is out of date.
 """
 
 from __future__ import annotations
 
+import argparse
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from agavefs.cli import command_line
 from agavesh.api.catalogue import SERVICES
 from agavesh.api.operation import Operation, Param
 from agavesh.client import errors
@@ -77,7 +80,19 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"operations.md": operations, "errors.md": client_errors, "commands.md": commands}
+def filesystem() -> str:
+    """Every command of agavefs as its own help tells it."""
+    lines = [MADE, "", "# Commands of agavefs", "", "The same as `agavefs COMMAND --help` says."]
+    os.environ["COLUMNS"] = "100"
+    parser = command_line()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        if name == command.prog.split()[-1]:  # no other name of one that is here
+            lines += ["", f"## {name}", "", "```text", command.format_help().rstrip(), "```"]
+    return "\n".join(lines)
+
+
+PAGES = {"operations.md": operations, "errors.md": client_errors, "commands.md": commands, "agavefs.md": filesystem}
 
 
 def main() -> int:
