@@ -330,8 +330,13 @@ def _run(asked: argparse.Namespace) -> int:
         if status := _mount(asked):
             return status
         places = Places.of(asked.cache_dir)
-        card = next(card for card in places.cards() if card.mountpoint == place)
-        process, passed_on = os.pidfd_open(card.pid), set[int]()
+        passed_on = set[int]()
+        try:
+            card = next(card for card in places.cards() if card.mountpoint == place)
+            process = os.pidfd_open(card.pid)
+        except (StopIteration, ProcessLookupError):
+            _say(f"the mount died before {asked.command[0]} was run; its log is {places.log('run')}")
+            return EX_SOFTWARE
         try:
             status = obey(with_place(asked.command, place), os.environ | {"AGAVEFS_MOUNT": place}, passed_on)
         except OSError as error:
