@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hypercorn.config import Config
 from agavesh.tenant import handlers, store
 from agavesh.tenant.app import App
 from agavesh.tenant.auth import LIFETIME
+from agavesh.tenant.background import contained, work
 from agavesh.tenant.bounds import Bounds, open_files
 from agavesh.tenant.confine import Confinement
 from agavesh.tenant.connections import Serving
@@ -86,7 +88,7 @@ async def running(
             nursery.start_soon(_checkpoints, tenant)
             for module in handlers.modules():
                 if (resume := getattr(module, "resume", None)) is not None:
-                    nursery.start_soon(resume, tenant)
+                    nursery.start_soon(work, f"{module.__name__}.resume", partial(resume, tenant))
             try:
                 yield tenant
                 serving.end.set()
@@ -100,7 +102,8 @@ async def _checkpoints(tenant: Tenant) -> None:
     """Keep the write-ahead log small. It waits for the disk, so it has a thread."""
     while True:
         await trio.sleep(CHECKPOINTS)
-        with contextlib.suppress(store.Unwritable):  # whoever writes the next record says so
+        # whoever writes the next record says that it cannot be
+        with contained("a checkpoint of the records"), contextlib.suppress(store.Unwritable):
             await trio.to_thread.run_sync(tenant.store.checkpoint)
 
 

@@ -19,7 +19,7 @@ from agavesh.tenant.bounds import Bounds
 from agavesh.tenant.confine import Confinement
 from agavesh.tenant.control import Owner
 from agavesh.tenant.faults import Faults
-from agavesh.tenant.files import changes
+from agavesh.tenant.files import changes, patches
 from agavesh.tenant.files.disk import Disk
 from agavesh.tenant.files.listing import Listings
 from agavesh.tenant.files.places import Files
@@ -73,6 +73,7 @@ class Tenant:
             index.TABLES,
             subscriptions.TABLES,
             changes.TABLES,
+            patches.TABLES,
             queue.TABLES,
             documents.TABLES,
             monitors.TABLES,

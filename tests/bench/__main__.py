@@ -1,13 +1,13 @@
-"""All benchmarks; or one of them by name: `python -m tests.bench start|mount|tenant|peers|page [OPTIONS]`."""
+"""All benchmarks; or one of them by name: `python -m tests.bench start|mount|tenant|load|peers|page [OPTIONS]`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import mount, page, peers, start, tenant
+from tests.bench import load, mount, page, peers, start, tenant
 from tests.bench.house import House
 
-IN_A_HOUSE = {"start": start.run, "mount": mount.run, "tenant": tenant.run}
+IN_A_HOUSE = {"start": start.run, "mount": mount.run, "tenant": tenant.run, "load": load.run}
 BY_THEMSELVES = {"peers": peers.main, "page": page.main}
 
 

@@ -13,6 +13,7 @@ import trio
 
 from agavesh.tenant.actors.workers import MOST_WORKERS
 from agavesh.tenant.store import Unwritable
+from tests.tenant.depth import removable  # noqa: F401  a fixture
 from tests.tenant.test_full_disk import full
 from tests.tenant.troupe import PATIENCE, image, troupe_of
 
@@ -518,3 +519,36 @@ def left_with_pid(execution: str) -> list[tuple[int, str]]:
         if execution in line:
             found.append((int(folder.name), line))
     return found
+
+
+async def test_an_actor_whose_owner_was_removed_answers_with_an_error_and_can_be_deleted(tenant, troupe):
+    """Its messages are to be answered in the owner's name, with a token of theirs."""
+    carol = {"username": "carol", "email": "carol@example.org", "password": "a good password"}
+    await tenant.state.people.create(carol, by="admin")
+    async with troupe_of(tenant, "carol") as hers:
+        actor = await hers.actor("import os; print(os.environ['MSG'])", token=True)
+        assert await hers.said(actor, "before") == "before\n"
+        await hers.ask("POST", f"/{actor}/permissions", json={"user": "alice", "level": "UPDATE"})
+    tenant.state.people.delete("carol", by="admin")
+    with trio.fail_after(PATIENCE):
+        url = f"/actors/v2/{actor}/messages?_abaco_synchronous=true"
+        answer = await troupe.http.post(url, json={"message": "after"})
+    assert "There is no user carol" in answer.text
+    for _ in range(2):  # its worker takes the next
+        id = await troupe.send(actor)
+        assert (await troupe.ended(actor, id))["status"] == "ERROR"
+        assert "The actor has no owner to act for: There is no user carol" in await troupe.log(actor, id)
+    assert not tenant.state.awake & {id for id in tenant.state.awake if id != "notifications"}
+    await troupe.ask("DELETE", f"/{actor}")
+    await troupe.refused("GET", f"/{actor}", 404)
+
+
+@pytest.mark.usefixtures("removable")
+async def test_a_folder_without_a_bottom_is_cleared_like_any_other(tenant, troupe):
+    actor = await troupe.actor("import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\nprint('down')")
+    for _ in range(2):
+        assert await troupe.said(actor) == "down\n"
+    with trio.fail_after(PATIENCE):
+        while tenant.state.actors.queue.uncleared():
+            await trio.sleep(0.02)
+    assert {path.name for path in (tenant.root / "actors" / actor).glob("*/*")} <= {"log", "results"}

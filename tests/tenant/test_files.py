@@ -111,7 +111,8 @@ async def test_names_that_are_no_text_do_not_break_a_listing(tenant):
     [
         ("bytes=0-3", 206, b"0123"), ("bytes=8-9", 206, b"89"), ("bytes=4-", 206, b"456789"), ("bytes=-3", 206, b"789"),
         ("bytes=2-4,6-7", 206, b"234"), ("bytes=8-10", 416, None), ("bytes=10-", 416, None), ("bytes=5-2", 416, None),
-        ("lines=1-2", 200, b"0123456789"),
+        ("lines=1-2", 200, b"0123456789"), (f"bytes={5000 * '9'}-", 416, None), (f"bytes=0-{5000 * '9'}", 416, None),
+        (f"bytes=-{5000 * '9'}", 416, None), ("bytes=0-9999999999999999999", 416, None),
     ],
 )  # fmt: skip
 async def test_ranges_follow_the_platforms_rule(tenant, asked, status, content):

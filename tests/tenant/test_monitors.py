@@ -74,6 +74,27 @@ async def test_a_storage_system_passes_while_its_disk_is_there(tenant: Tenant, a
     assert now.lastSuccess < check.created
 
 
+async def test_a_home_that_leads_out_of_the_system_is_a_failed_check(
+    tenant: Tenant, agave: Agave, monitor: Monitor
+) -> None:
+    home = tenant.path("alice.store", "/away")
+    await agave.systems.update(
+        systemId="alice.store", body={**STORE, "storage": {**STORE["storage"], "homeDir": "/away"}}
+    )
+    home.rmdir()
+    home.symlink_to(tenant.root)
+    check = await agave.monitors.runCheck(monitorId=monitor.id)
+    assert (check.type, check.result) == ("STORAGE", "FAILED")
+    assert check.message == "/away cannot be listed: The path /away leads out of the system"
+
+
+async def test_a_disk_too_full_for_a_command_is_a_failed_check(tenant: Tenant, agave: Agave) -> None:
+    monitor = await agave.monitors.add(body={"target": "run.demo"})
+    tenant.state.trash = tenant.root / "tenant.db"  # as little can be made in it
+    check = await agave.monitors.runCheck(monitorId=monitor.id)
+    assert (check.type, check.result, check.message) == ("LOGIN", "FAILED", "No command can be run: Not a directory")
+
+
 async def test_an_execution_system_passes_if_a_command_runs_there(tenant: Tenant, agave: Agave) -> None:
     monitor = await agave.monitors.add(body={"target": "run.demo", "frequency": 5})
     check = await agave.monitors.runCheck(monitorId=monitor.id)

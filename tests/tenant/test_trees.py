@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from agavesh.tenant.files.trees import copy_file, copy_tree
+from agavesh.tenant.files.disk import DEEPEST
+from agavesh.tenant.files.trees import copy_file, copy_tree, erase, in_the_way, paths_below
+from agavesh.tenant.refusal import Refusal
+from tests.tenant.depth import deep, removable  # noqa: F401  a fixture
 
 
 @pytest.fixture
@@ -98,3 +101,72 @@ async def test_a_copy_that_is_cancelled_leaves_what_was_there(source, staging):
         await trio.to_thread.run_sync(copy_file, source / "deep" / "er" / "program", target, staging)
     assert (scope.cancelled_caught, target.read_text()) == (True, "before")
     assert list(staging.iterdir()) == []
+
+
+@pytest.mark.usefixtures("removable")
+def test_a_folder_is_erased_however_deep_it_is(tmp_path):
+    top = deep(tmp_path / "top", 1500, name="a long name " * 10)  # its path is longer than any that the kernel takes
+    (top / "beside").mkdir()
+    erase(top)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_links_lead_to_stays_when_they_are_erased(source):
+    outside = source.parent / "outside folder"
+    (outside / "kept").mkdir(parents=True)
+    (source / "deep" / "way out").symlink_to(outside)
+    (source.parent / "link").symlink_to(outside)
+    erase(source)
+    erase(source.parent / "link")
+    assert {path.name for path in source.parent.iterdir()} == {"outside", "outside folder"}
+    assert (outside / "kept").is_dir()
+
+
+def test_a_folder_that_nobody_may_look_into_is_erased(source):
+    for folder in (source / "deep" / "er", source / "deep", source):
+        folder.chmod(0)
+    erase(source)
+    assert not source.exists()
+
+
+def test_what_cannot_be_removed_is_left_with_the_folders_that_it_is_in(source, monkeypatch):
+    really = os.unlink
+
+    def unlink(path, **more):
+        if path == "program":
+            raise PermissionError(1, "Operation not permitted", path)
+        really(path, **more)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    erase(source)
+    assert {str(path.relative_to(source)) for path in source.rglob("*")} == {"deep", "deep/er", "deep/er/program"}
+
+
+def test_a_folder_that_is_moved_away_while_it_is_erased_takes_nothing_else_with_it(source, monkeypatch):
+    elsewhere = source.parent / "elsewhere"
+    (elsewhere / "er").mkdir(parents=True)
+    really = os.unlink
+
+    def unlink(path, **more):
+        really(path, **more)
+        if path == "program":
+            (source / "deep" / "er").rename(elsewhere / "moved")
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    erase(source)
+    assert {path.name for path in elsewhere.iterdir()} == {"er", "moved"}
+
+
+@pytest.mark.usefixtures("removable")
+async def test_what_is_deeper_than_a_path_may_be_is_not_copied_or_looked_through(source, staging):
+    deepest = deep(source / "as deep as can be", DEEPEST - 1)
+    await copied(source, staging)
+    assert len(paths_below(deepest)) == DEEPEST - 1
+    deep(source / "too deep", 1500)
+    with pytest.raises(Refusal, match="more than 255 names deep") as refused:
+        await copied(source, staging)
+    assert refused.value.status == 400
+    for look in (paths_below, lambda folder: in_the_way(folder, staging)):
+        with pytest.raises(Refusal, match="more than 255 names deep"):
+            look(source)
+    erase(source)

@@ -23,11 +23,13 @@ import trio
 import agavesh
 from agavesh.tenant.actors import images, stage
 from agavesh.tenant.actors.queue import Execution
+from agavesh.tenant.auth import Denied
 from agavesh.tenant.confine import PATH, environment
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.jobs import runner
 from agavesh.tenant.jobs.places import read_end
 from agavesh.tenant.jobs.runs import Run, sweep
+from agavesh.tenant.refusal import Refusal
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
@@ -67,7 +69,7 @@ class Process:
         return self._run.asked_for
 
     async def start(self, actor: Mapping[str, Any], execution: Execution) -> None:
-        """Start it. Refusal 400 if its image is not there any more. Whether it did start, `asked_for` says."""
+        """Start it. Refusal if its image or its owner is not there any more. Whether it did start, `asked_for` says."""
         image = images.find(self._tenant.root, actor["image"])
         await trio.to_thread.run_sync(self._make_folder)
         (self.folder / "task.json").write_bytes(msgspec.json.encode(self._task(actor, execution, image)))
@@ -118,7 +120,10 @@ class Process:
         """The documented variables."""
         token = ""
         if actor["token"]:
-            token = self._tenant.auth.grant(actor["owner"], CLIENT, refreshable=False).access_token
+            try:
+                token = self._tenant.auth.grant(actor["owner"], CLIENT, refreshable=False).access_token
+            except Denied as denied:
+                raise Refusal(403, f"The actor has no owner to act for: {denied}") from None
         return {
             "MSG": execution.message.text,
             "_abaco_actor_id": actor["id"],

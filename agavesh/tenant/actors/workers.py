@@ -27,6 +27,7 @@ from agavesh.tenant.actors import images
 from agavesh.tenant.actors.execution import LONGEST_RUN, Outcome, Process
 from agavesh.tenant.actors.places import Places
 from agavesh.tenant.actors.queue import Execution, Message, Queue
+from agavesh.tenant.background import contained, work
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Record, Unwritable, patiently
@@ -99,7 +100,7 @@ class Actors:
         """Write an actor down. A new one, or one with another image, is looked at and becomes READY."""
         self._tenant.store.put("actor", actor["id"], actor, owner=actor["owner"])
         if actor["status"] == "SUBMITTED":
-            self._tenant.nursery.start_soon(self._make_ready, actor["id"])
+            self._tenant.nursery.start_soon(work, f"looking at actor {actor['id']}", partial(self._look, actor["id"]))
 
     def workers(self, actor_id: str) -> list[Worker]:
         """The workers of an actor, oldest first."""
@@ -153,14 +154,14 @@ class Actors:
         dropped = self.queue.empty(actor_id)
         for execution_id in dropped:
             self._over(execution_id)
-        self._tenant.nursery.start_soon(self._remove, [self.process(actor_id, id).folder for id in dropped])
+        folders = [self.process(actor_id, id).folder for id in dropped]
+        self._tenant.nursery.start_soon(work, f"emptying actor {actor_id}", partial(self._remove, folders))
         return len(dropped)
 
     async def delete(self, actor: Mapping[str, Any]) -> bool:
         """Delete an actor with all it has. False if its workers need longer than we wait; then it is done later."""
         self._tenant.store.put("actor", actor["id"], {**actor, "status": "SHUTTING_DOWN"}, owner=actor["owner"])
-        gone = trio.Event()
-        self._tenant.nursery.start_soon(self._delete, actor["id"], gone)
+        gone = self._start_to_delete(actor["id"])
         with trio.move_on_after(PATIENCE):
             await gone.wait()
         return gone.is_set()
@@ -185,17 +186,16 @@ class Actors:
         for actor_id in waiting:
             self._serve(actor_id)
         for execution_id, actor_id in self.queue.uncleared():
-            self._tenant.nursery.start_soon(patiently, partial(self._clear, actor_id, execution_id))
+            self._tenant.nursery.start_soon(self._clear, actor_id, execution_id)
         for actor in list(store.all("actor")):
             if actor["status"] == "SUBMITTED":
-                self._tenant.nursery.start_soon(self._make_ready, actor["id"])
+                self._tenant.nursery.start_soon(
+                    work, f"looking at actor {actor['id']}", partial(self._look, actor["id"])
+                )
             elif actor["status"] == "SHUTTING_DOWN":
-                self._tenant.nursery.start_soon(self._delete, actor["id"], trio.Event())
+                self._start_to_delete(actor["id"])
 
     # actors ----------------------------------------------------------------------------------------------------------
-
-    async def _make_ready(self, actor_id: str) -> None:
-        await patiently(partial(self._look, actor_id))
 
     async def _look(self, actor_id: str) -> None:
         """What the platform does when it fetches an image: see whether the actor can work."""
@@ -213,6 +213,12 @@ class Actors:
         if actor is not None and actor["status"] != "SHUTTING_DOWN":
             changed = {**actor, "status": status, "statusMessage": message}
             self._tenant.store.put("actor", actor_id, changed, owner=actor["owner"])
+
+    def _start_to_delete(self, actor_id: str) -> trio.Event:
+        """Begin with it; the event is set when it is done."""
+        gone = trio.Event()
+        self._tenant.nursery.start_soon(work, f"deleting actor {actor_id}", partial(self._delete, actor_id, gone))
+        return gone
 
     async def _delete(self, actor_id: str, gone: trio.Event) -> None:
         for worker in self.workers(actor_id):
@@ -291,7 +297,8 @@ class Actors:
         while worker.execution is not None or await self._something_waits(worker):
             async with self._turn(worker.actor):
                 await self._take_part(worker)
-            await self._thin_out(worker.actor)
+            with contained(f"thinning out the executions of actor {worker.actor}"):
+                await self._thin_out(worker.actor)
 
     async def _take_part(self, worker: Worker) -> None:
         """Wait for a place, and have a message answered there. What was begun has its place already."""
@@ -308,7 +315,7 @@ class Actors:
                 worker.used = worker.execution.started
                 await self._answer(worker, worker.execution)
                 # by itself: to answer again what is cleared already would be to run it twice
-                await patiently(partial(self._clear, worker.actor, worker.execution.id))
+                await self._clear(worker.actor, worker.execution.id)
                 worker.execution = worker.process = None
 
     async def _thin_out(self, actor_id: str) -> None:
@@ -350,19 +357,33 @@ class Actors:
             if worker.quit:
                 process.stop()  # it was asked for before there was anything to stop
             outcome = await process.wait(execution)
+        except Unwritable:
+            raise
         except Refusal as refusal:
-            await trio.to_thread.run_sync(process.fail, refusal.message)
-            outcome = Outcome("ERROR", execution.started or time.time(), time.time())
+            outcome = await self._failed(process, execution, refusal.message)
+        except Exception:  # the edge: whatever is wrong with one message, its worker goes on to the next
+            log.exception("execution %s of actor %s", execution.id, worker.actor)
+            with contextlib.suppress(OSError):
+                process.stop()
+            outcome = await self._failed(process, execution, "The tenant failed at this message; its log says why")
         self.queue.finish(
             execution.id, outcome.status, started=outcome.started, finished=outcome.finished,
             exit=outcome.exit, cpu=outcome.cpu, io=outcome.io,
         )  # fmt: skip
         self._over(execution.id)
 
+    async def _failed(self, process: Process, execution: Execution, reason: str) -> Outcome:
+        await trio.to_thread.run_sync(process.fail, reason)
+        return Outcome("ERROR", execution.started or time.time(), time.time())
+
     async def _clear(self, actor_id: str, execution_id: str) -> None:
-        """Remove what an execution that is over does not need. After a crash the next start does it."""
-        await self.process(actor_id, execution_id).clear()
-        self.queue.cleared(execution_id)
+        """Remove what an execution that is over does not need. After a crash or a failure the next start does it."""
+
+        async def clear() -> None:
+            await self.process(actor_id, execution_id).clear()
+            self.queue.cleared(execution_id)
+
+        await work(f"clearing execution {execution_id} of actor {actor_id}", clear)
 
     async def _begin(self, process: Process, execution: Execution) -> None:
         """Start a process. Refusal if it cannot be; Unwritable if the disk is full, which may pass."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from agavesh.tenant.files.disk import said
-from agavesh.tenant.files.trees import copy_tree, erase, sync
+from agavesh.tenant.files.trees import copy_tree, erase, paths_below, sync
 from agavesh.tenant.refusal import Refusal
 
 
@@ -37,10 +37,7 @@ def _unpack(bundle: Path, work: Path, staging: Path, checksum: str | None) -> li
 
 def files_below(folder: Path) -> list[str]:
     """The paths of all files below a folder, from it."""
-    found = []
-    for above, _, names in os.walk(folder):
-        found += [os.path.relpath(f"{above}/{name}", folder) for name in names]
-    return sorted(found)
+    return sorted(path for path in paths_below(folder) if not (folder / path).is_dir())
 
 
 def _unzip(bundle: Path, work: Path, staging: Path, checksum: str | None) -> list[str]:

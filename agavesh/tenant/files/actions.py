@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from agavesh.tenant import background
 from agavesh.tenant.context import Answer, Context, Record, Result
 from agavesh.tenant.files import steady
 from agavesh.tenant.files.disk import name_of, parent_of
@@ -166,7 +167,8 @@ async def delete(ctx: Context, place: Place) -> Result:
     await require_whole(ctx, place, Pem.WRITE, "delete", follow=False)
     record = files.find(place)  # it may be another, or gone, after the waiting
     if (gone := _removed(ctx, place, record[0] if record else None)) is not None:
-        ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
+        erasing = partial(trio.to_thread.run_sync, erase, gone)
+        ctx.tenant.nursery.start_soon(background.work, f"erasing {gone.name}", erasing)
     return Answer(empty=204)
 
 

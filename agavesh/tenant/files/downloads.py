@@ -25,7 +25,9 @@ from agavesh.tenant.refusal import Refusal
 AT_ONCE = 256 * 1024  # bytes that are read without a thread: a copy from the page cache
 PIECE = 1024 * 1024  # bytes of one read and one send in a larger body
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*(?:,.*)?$", re.IGNORECASE)
+FARTHEST = 10**18  # bytes: no file is as large, and longer numbers need not be read
+
+_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*(?:,.*)?$", re.IGNORECASE)
 
 
 @lru_cache(4096)
@@ -48,12 +50,16 @@ def span(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     first, last = match.groups()
     if not first:
-        start, stop = size - int(last), size
+        start, stop = size - _number(last), size
     else:
-        start, stop = int(first), int(last) + 1 if last else size
+        start, stop = _number(first), _number(last) + 1 if last else size
     if start < 0 or start >= size or stop <= start:
         raise _unsatisfiable(size)
     return start, stop
+
+
+def _number(digits: str) -> int:
+    return int(digits) if len(digits) <= 18 else FARTHEST
 
 
 def _unsatisfiable(size: int) -> Refusal:

@@ -13,16 +13,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_DOWN = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DOWN = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # to open a folder on the way, and no link
 
 
 @contextlib.contextmanager
 def folder(path: str | Path) -> Iterator[str]:
     """A folder as a path that stays the same folder's in the block, wherever its own path leads by then."""
-    fd = os.open("/", _DOWN)
+    fd = os.open("/", DOWN)
     try:
         for name in Path(path).parts[1:]:
-            below = os.open(name, _DOWN, dir_fd=fd)
+            below = os.open(name, DOWN, dir_fd=fd)
             os.close(fd)
             fd = below
         yield f"/proc/self/fd/{fd}"

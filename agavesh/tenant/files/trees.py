@@ -2,6 +2,9 @@
 
 A copied file arrives by one rename, so that nobody reads a part of it, and a copy that was cut short is simply made
 again. Pipes and devices are left out. A copy ends between two blocks when the task that waits for it is cancelled.
+
+A job can leave folders in folders without end, deeper than any path may be. Such a tree is not copied or looked
+through, which is said (400), but it can be removed.
 """
 
 from __future__ import annotations
@@ -9,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from io import FileIO
@@ -18,6 +20,8 @@ from pathlib import Path
 import trio
 
 from agavesh.tenant.files import steady
+from agavesh.tenant.files.disk import DEEPEST
+from agavesh.tenant.refusal import Refusal
 
 BLOCK = 1 << 20  # bytes
 
@@ -110,7 +114,7 @@ def copy_tree(
     total, within = 0, within.resolve()
     target.mkdir(parents=True, exist_ok=True)
     made = {target}
-    for path, entry in _walk(source, ""):
+    for path, entry in _walk(source):
         trio.from_thread.check_cancelled()
         if not wanted(path):
             continue
@@ -141,14 +145,19 @@ def _make_folder(folder: Path, made: set[Path]) -> None:
     made.add(folder)
 
 
-def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """All that is below a folder, folders before what is in them."""
-    with steady.folder(folder) as there, os.scandir(there) as entries:
-        found = list(entries)
-    for entry in found:
-        yield above + entry.name, entry
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name, f"{above}{entry.name}/")
+def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that is below a folder, folders before what is in them. Refusal 400 where it is deeper than a path may be."""
+    left = [""]
+    while left:
+        above = left.pop()
+        if above.count("/") > DEEPEST:
+            raise Refusal(400, f"In {folder.name} there are folders that lie more than {DEEPEST} names deep")
+        with steady.folder(folder / above) as there, os.scandir(there) as entries:
+            found = list(entries)
+        for entry in found:
+            yield above + entry.name, entry
+            if entry.is_dir(follow_symlinks=False):
+                left.append(f"{above}{entry.name}/")
 
 
 def _copy_link(link: Path, target: Path) -> None:
@@ -162,12 +171,12 @@ def _copy_link(link: Path, target: Path) -> None:
 
 def paths_below(folder: Path) -> list[str]:
     """The paths of all that is in a folder, from there; none for what is no folder."""
-    return [path for path, _ in _walk(folder, "")] if _is_folder(folder) else []
+    return [path for path, _ in _walk(folder)] if _is_folder(folder) else []
 
 
 def in_the_way(tree: Path, target: Path) -> str | None:
     """A name in `tree` that cannot be put into the folder `target`: a file for a folder, or the other way round."""
-    for path, entry in _walk(tree, ""):
+    for path, entry in _walk(tree):
         there = target / path
         if os.path.lexists(there) and _is_folder(there) != entry.is_dir(follow_symlinks=False):
             return path
@@ -179,7 +188,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def graft(tree: Path, target: Path) -> None:
-    """Move what is in one folder into another, over what is there. It can be done again after it was cut short."""
+    """Move what is in one folder into another, over what is there. It can be done again after it was cut short.
+
+    The tree was made by a copy, so it is not too deep.
+    """
     if not tree.is_dir():
         return  # all of it was moved before
     target.mkdir(parents=True, exist_ok=True)
@@ -194,20 +206,69 @@ def graft(tree: Path, target: Path) -> None:
     tree.rmdir()
 
 
-def _open_up(folder: Path) -> None:
-    """Jobs may leave folders that not even their owner may look into, or empty."""
-    with contextlib.suppress(OSError):
-        if not folder.is_symlink():
-            folder.chmod(0o700)
-
-
 def erase(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; what is gone already is no trouble."""
-    if not path.is_dir() or path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    _open_up(path)
-    for folder, names, _ in os.walk(path):
-        for name in names:
-            _open_up(Path(folder, name))  # before the walk goes in
-    shutil.rmtree(path, ignore_errors=True)  # what is left is taken up at the next start
+    """Remove a file, or a folder with all that is in it, as far as can be. What is left is taken up at the next start;
+    what is gone already is no trouble."""
+    with contextlib.suppress(OSError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+            return
+        _empty(os.open(path, steady.DOWN))
+        path.rmdir()
+
+
+def _empty(here: int) -> None:
+    """Remove what is in a folder that is open, and close it.
+
+    One folder is open at a time, and no path is made: how deep it is does not matter. Whoever moves a folder away while
+    we are in it ends the work: we leave a folder only for the one that we came from.
+    """
+    above: list[tuple[str, os.stat_result]] = []  # the folders that we are in, and what each was found in
+    try:
+        left = [_clear(here)]
+        while True:
+            if left[-1]:
+                name = left[-1].pop()
+                try:
+                    below = os.open(name, steady.DOWN, dir_fd=here)
+                except OSError:
+                    continue
+                above.append((name, os.fstat(here)))
+                os.close(here)
+                here = below
+                left.append(_clear(here))
+            elif above:
+                left.pop()
+                name, found_in = above.pop()
+                up = os.open("..", steady.DOWN, dir_fd=here)
+                os.close(here)
+                here = up
+                if not os.path.samestat(os.fstat(here), found_in):
+                    return
+                with contextlib.suppress(OSError):
+                    os.rmdir(name, dir_fd=here)
+            else:
+                return
+    finally:
+        os.close(here)
+
+
+def _clear(folder: int) -> list[str]:
+    """Remove the files of a folder; the names of the folders in it."""
+    folders = []
+    with contextlib.suppress(OSError):
+        if ~os.fstat(folder).st_mode & stat.S_IRWXU:  # jobs may leave some that not even their owner may look into
+            Path(f"/proc/self/fd/{folder}").chmod(0o700)
+        reading = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            with os.scandir(reading) as entries:
+                found = list(entries)
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                else:
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry.name, dir_fd=reading)
+        finally:
+            os.close(reading)
+    return folders

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import trio
 
+from agavesh.tenant import background
 from agavesh.tenant.bodies import body_of
 from agavesh.tenant.context import Answer, Context, Record, Records, Result, described, route
 from agavesh.tenant.files import actions, uploads
@@ -21,12 +21,14 @@ from agavesh.tenant.files.actions import act, logical, look
 from agavesh.tenant.files.disk import name_of
 from agavesh.tenant.files.downloads import download as bytes_of
 from agavesh.tenant.files.downloads import mime_of
+from agavesh.tenant.files.fetching import anonymous
 from agavesh.tenant.files.grants import forbid, permissions, permit
 from agavesh.tenant.files.history import history
 from agavesh.tenant.files.listing import shown
+from agavesh.tenant.files.patches import start_of
 from agavesh.tenant.files.places import Place
 from agavesh.tenant.files.staging import import_name
-from agavesh.tenant.files.trees import erase, fill
+from agavesh.tenant.files.trees import erase
 from agavesh.tenant.notifications.life import links
 from agavesh.tenant.notifications.spec import wanted
 from agavesh.tenant.refusal import Refusal
@@ -39,7 +41,7 @@ async def resume(tenant: Tenant) -> None:
     """Go on with uploads and removals that an earlier run began."""
     tenant.arrivals.resume()
     for left in tenant.trash.iterdir():
-        await trio.to_thread.run_sync(erase, left)
+        await background.work(f"erasing {left.name}", partial(trio.to_thread.run_sync, erase, left))
 
 
 # listings ------------------------------------------------------------------------------------------------------------
@@ -181,33 +183,13 @@ async def _taken(ctx: Context, folder: Place, received: uploads.Received) -> Res
         raise Refusal(400, "No file uploaded. Please upload a file as the part fileToUpload")
     target = _inside(folder, wish or received.file_name)
     ctx.tenant.files.require_to_write(target, ctx.user)
-    if "range" in ctx.request.headers:
-        await _patched(target, received.temporary, ctx.request.headers["range"])
+    header = ctx.request.headers.get("range")  # wire: it says where in what is there the bytes go
+    start = None if header is None else start_of(header)
     host = ctx.request.client.host if ctx.request.client else "localhost"
     source = f"http://{host}/{quote(name_of(target.path))}"
-    uuid, status = await ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source, tell)
+    uuid, status = await ctx.tenant.arrivals.take(target, ctx.user, received.temporary, source, tell, start=start)
     received.temporary = None  # it was taken
     return Answer(_expected(ctx, target, uuid, status, source, tell), status=202)
-
-
-async def _patched(target: Place, temporary: Path, header: str) -> None:
-    """wire: an upload with a Range header goes into that place of what is there."""
-    first = header.lower().replace(" ", "").removeprefix("bytes=").partition("-")[0]
-    if not first.isdigit():
-        raise Refusal(416, f"Cannot upload into the range {header}")
-    there = target.disk.stat(target.path)
-    if there is not None:
-        await trio.to_thread.run_sync(_lay_over, Path(target.disk.at(target.path)), temporary, int(first))
-
-
-def _lay_over(whole: Path, part: Path, at: int) -> None:
-    base = part.with_suffix(".base")
-    if fill(base, whole) is None:
-        raise Refusal(400, "Only a plain file can be changed in a part")
-    with base.open("r+b") as out, part.open("rb") as new:
-        out.seek(at)
-        shutil.copyfileobj(new, out, 2**20)
-    base.replace(part)
 
 
 def _fetched(ctx: Context, folder: Place, url: str, wish: Any, tell: Records) -> Result:
@@ -217,7 +199,7 @@ def _fetched(ctx: Context, folder: Place, url: str, wish: Any, tell: Records) ->
         source = ctx.tenant.files.uri(ctx.user, url)
         ctx.tenant.files.require(source, ctx.user, Pem.READ, "read")
     uuid, status = ctx.tenant.arrivals.fetch(target, ctx.user, url, tell)
-    return Answer(_expected(ctx, target, uuid, status, url, tell), status=202)
+    return Answer(_expected(ctx, target, uuid, status, anonymous(url), tell), status=202)
 
 
 def _listeners(fields: Mapping[str, Any]) -> Records:

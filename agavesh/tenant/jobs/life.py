@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from agavesh.tenant.background import contained
 from agavesh.tenant.files.disk import said
+from agavesh.tenant.files.trees import erase
 from agavesh.tenant.jobs import index
 from agavesh.tenant.jobs.index import FINAL
 from agavesh.tenant.jobs.places import Job, incoming, note, run_of
@@ -85,16 +87,18 @@ class Jobs:
         await patiently(self._take_up)
 
     async def _take_up(self) -> None:
-        for left in incoming(self._tenant).iterdir():
-            left.unlink()
+        leftovers = list(incoming(self._tenant).iterdir())
         store = self._tenant.store
         index.complete(store)
         unfinished = [job for id in index.unfinished(store) if (job := store.get("job", id)) is not None]
         for job in unfinished:
             if job["status"] == "RUNNING":  # these have their slots before any other may ask
-                self._steps.slots.take(job["id"], self._steps.claim(job))
+                with contained(f"finding the slots of job {job['id']}"):
+                    self._steps.slots.take(job["id"], self._steps.claim(job))
         for job in unfinished:  # oldest first, as they came
             self._start(job["id"])
+        for left in leftovers:  # a cut copy, or an app's unpacked folder
+            await trio.to_thread.run_sync(erase, left)
 
     async def stop(self, job_id: str) -> None:
         """End a job wherever it is; nothing happens to one at its end. Raises Unstoppable."""

@@ -16,6 +16,8 @@ import trio
 
 from agavesh.tenant.confine import environment
 from agavesh.tenant.files.trees import erase
+from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.store import Unwritable
 
 if TYPE_CHECKING:
     from agavesh.tenant.state import Tenant
@@ -47,13 +49,17 @@ async def _storage(tenant: Tenant, system: dict[str, Any]) -> Outcome:
     """Whether the home folder can be listed."""
     home = tenant.files.home(system)
     try:
+        disk = tenant.disk(system["id"])  # not in the thread: records are read in trio's
         with trio.fail_after(PATIENCE):
             await trio.to_thread.run_sync(
-                lambda: os.listdir(tenant.disk(system["id"]).at(home)),  # noqa: PTH208  names are all that is wanted
+                lambda: os.listdir(disk.at(home)),  # noqa: PTH208  names are all that is wanted
                 abandon_on_cancel=True,
             )
-    except OSError as problem:
-        return Outcome("STORAGE", "FAILED", f"{home} cannot be listed: {problem.strerror}")
+    except Unwritable:
+        raise  # this is the tenant's trouble
+    except (Refusal, OSError) as problem:
+        why = problem.message if isinstance(problem, Refusal) else problem.strerror
+        return Outcome("STORAGE", "FAILED", f"{home} cannot be listed: {why}")
     except trio.TooSlowError:
         return Outcome("STORAGE", "FAILED", f"{home} could not be listed in {PATIENCE:.0f} s")
     return Outcome("STORAGE", "PASSED")
@@ -62,9 +68,9 @@ async def _storage(tenant: Tenant, system: dict[str, Any]) -> Outcome:
 async def _login(tenant: Tenant) -> Outcome:
     """Whether a command runs, and says what it is told to."""
     word, work = secrets.token_hex(8), tenant.trash / f"check-{secrets.token_hex(8)}"
-    work.mkdir(mode=0o700)
     argv = tenant.confinement.command([shutil.which("bash") or "/bin/sh", "-c", f"echo {word}"], work=work)
     try:
+        work.mkdir(mode=0o700)
         with trio.fail_after(PATIENCE):
             done = await trio.run_process(
                 argv, cwd=work, env=environment({}, work=work), stdin=subprocess.DEVNULL, capture_stdout=True,

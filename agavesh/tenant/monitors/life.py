@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from agavesh.tenant.background import contained, keep_up
 from agavesh.tenant.monitors.checks import Outcome, tries
 from agavesh.tenant.store import Unwritable
 from agavesh.tenant.words import date, new_uuid
@@ -58,6 +59,9 @@ class Monitors:
 
     async def run(self) -> None:
         """Check what is due, for ever."""
+        await keep_up("checking what is due", self._run)
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed = changed = trio.Event()
@@ -78,9 +82,18 @@ class Monitors:
         except Unwritable as trouble:
             log.warning("a check cannot be written down: %s", trouble.strerror)
             await trio.sleep(self.minute)
+        except Exception:  # the edge: one monitor in trouble is tried at its next time, the others go on
+            log.exception("the check of monitor %s failed", monitor_id)
+            with contained(f"putting off monitor {monitor_id}"):
+                self._put_off(monitor_id)
+            await trio.sleep(self.minute)  # however often it is due
         finally:
             self._under_way.discard(monitor_id)
             self._changed.set()
+
+    def _put_off(self, monitor_id: str) -> None:
+        if (monitor := self._tenant.store.get("monitor", monitor_id)) is not None:
+            self.keep({**monitor, "next": time.time() + monitor["frequency"] * self.minute})
 
     async def check(self, monitor: Record) -> Record:
         """Try a monitor's system now; the check that decides: the first part that did not pass, else the last."""

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 import trio
 
+from agavesh.tenant.background import contained, keep_up
 from agavesh.tenant.jobs.index import FINAL
 from agavesh.tenant.notifications import mail
 from agavesh.tenant.notifications.macros import about_whom, expanded, values
@@ -241,9 +242,13 @@ class Notifications:
 
     async def run(self) -> None:
         """Deliver, for as long as the tenant lives."""
+        await keep_up("delivering notifications", self._run)
+
+    async def _run(self) -> None:
         for subscription, due in self.kept.due():
-            if (record := self.kept.get(subscription)) is not None:
-                self._expect(record, due)
+            with contained(f"looking at notification {subscription}"):
+                if (record := self.kept.get(subscription)) is not None:
+                    self._expect(record, due)
         async with aclosing(Hooks()) as hooks, trio.open_nursery() as nursery:
             while True:
                 self._wake = wake = trio.Event()

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import partial
 
 import trio
 
+from agavesh.tenant import background
 from agavesh.tenant.context import Context, Record
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.refusal import Refusal
@@ -105,7 +107,8 @@ def discard(ctx: Context, system_id: str) -> None:
     folder, gone = ctx.tenant.root / "systems" / system_id, ctx.tenant.trash / secrets.token_hex(8)
     if folder.exists():
         folder.rename(gone)
-        ctx.tenant.nursery.start_soon(trio.to_thread.run_sync, erase, gone)
+        erasing = partial(trio.to_thread.run_sync, erase, gone)
+        ctx.tenant.nursery.start_soon(background.work, f"erasing {gone.name}", erasing)
 
 
 def change(ctx: Context, system: Record, event: str, description: str, fields: Record) -> Record:
