@@ -336,10 +336,8 @@ async def test_one_subscription_that_cannot_be_read_holds_up_no_other_at_the_nex
             async with tenant.http() as http:
                 alice = Subscriber(http)
                 uuid = (await alice.upload())["uuid"]
-                with monkeypatch.context() as patch:
-                    patch.setattr(Schedule, "take", lambda *_: None)
-                    made.extend([(await alice.subscribe(uuid, hook.url, event="OVERWRITTEN"))["id"] for _ in range(2)])
-                    await alice.upload()
+                made.extend([(await alice.subscribe(uuid, hook.url, event="OVERWRITTEN"))["id"] for _ in range(2)])
+                await alice.upload()
 
         async def deliver(tenant: Tenant) -> None:
             await told(caplog, f"looking at notification {made[0]}")
@@ -351,7 +349,9 @@ async def test_one_subscription_that_cannot_be_read_holds_up_no_other_at_the_nex
         def get(self: Subscriptions, id: str) -> Any:
             return failing() if id == made[0] else really(self, id)
 
-        await again(tenant_root, subscribe)
+        with monkeypatch.context() as patch:
+            patch.setattr(Schedule, "take", lambda *_: None)  # nothing is delivered yet
+            await again(tenant_root, subscribe)
         really = Subscriptions.get
         monkeypatch.setattr(Subscriptions, "get", get)
         await again(tenant_root, deliver)
