@@ -28,7 +28,7 @@ def run(house: House) -> None:
     if found.trouble:
         raise SystemExit(f"attempts failed under load: {found.trouble}")
     rows = [
-        (name, f"{found.rate(*acts):.0f}", *(f"{found.within(part, *acts) * 1e3:.0f}" for part in (0.5, 0.99)))
+        (name, f"{found.rate(*acts):.1f}", *(f"{found.within(part, *acts) * 1e3:.0f}" for part in (0.5, 0.99)))
         for name, *acts in (("all calls",), *((act, act) for act in found.times))
     ]
     table(
