@@ -348,7 +348,7 @@ def _run(asked: argparse.Namespace) -> int:
             _hasten(process)  # not all batch systems reach it, in its session
         left = _wait(card, process)
         # what the kernel still knows of the folder would hide that nobody answers: so its table is asked as well
-        if f" {place} " in Path("/proc/self/mounts").read_text() or not os.path.isdir(place):  # noqa: PTH112  # Path's raises
+        if f" {place} " in Path("/proc/self/mounts").read_text() or not os.path.isdir(place):  # noqa: PTH112  # Path.is_dir raises if dead
             subprocess.run(["fusermount3", "-u", "-z", place], check=False, capture_output=True)
             _say(f"the mount died under {asked.command[0]}; its log is {places.log('run')}")
             status = status or EX_SOFTWARE

@@ -251,6 +251,8 @@ class Fetcher:
             coming = Extents((flight.start, flight.stop) for flight in filling.flights)
             missing = [span for gap in missing for span in coming.missing(*gap)]
         elif missing:
+            if not self._fillings:
+                self.rate.asked(trio.current_time())
             filling = self._fillings[spool] = _Filling()
         if filling is None:
             return []
@@ -287,7 +289,7 @@ class Fetcher:
             if not filling.flights and self._fillings.get(spool) is filling:
                 del self._fillings[spool]
             if not self._fillings:
-                self.rate.paused()
+                self.rate.ended(trio.current_time())
             spool.flights -= 1
             if not spool.flights and not spool.users:
                 self._spools.rest(spool)

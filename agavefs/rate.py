@@ -21,15 +21,23 @@ class Rate:
     def __init__(self) -> None:
         self.known: float | None = None
         self._since: float | None = None  # None in a pause
+        self._idle: float | None = None  # since when nothing is under way
         self._come = 0
 
     def ahead(self, files: int) -> int:
         """Bytes to have on their way for each of so many files."""
         return _UNKNOWN if self.known is None else max(FIRST, int(self.known * _AHEAD)) // files
 
-    def paused(self) -> None:
-        """Nothing is under way any more: until something comes again, time tells nothing."""
-        self._since = None
+    def ended(self, now: float) -> None:
+        """Nothing is under way any more, at that time."""
+        self._idle = now
+
+    def asked(self, now: float) -> None:
+        """Something is under way again. After a pause, which is longer than a moment between two reads, the time since
+        the last bytes tells nothing."""
+        if self._idle is not None and now - self._idle > _SPAN:
+            self._since = None
+        self._idle = None
 
     def came(self, count: int, now: float) -> None:
         """So many bytes came at that time, in seconds."""

@@ -214,10 +214,10 @@ def operation(
     def declare(signature: Callable[..., Any]) -> Any:
         @functools.wraps(signature)
         def call(self: Service, /, **arguments: Any) -> Any:
-            return self._call(call.operation, arguments)  # type: ignore[attr-defined]  # set by `route`
+            return self._call(call.operation, arguments)  # type: ignore[attr-defined]  # set by `Service`
 
         route = ((method, path, signature, also or {}), {"documented": documented, "token": token})
-        call.route = route  # type: ignore[attr-defined]  # read by the decorator below
+        call.route = route  # type: ignore[attr-defined]  # read by `Service`
         return call
 
     return declare

@@ -161,7 +161,7 @@ def decode(body: bytes, kind: Any) -> Any:
 def decode_page(body: bytes, kind: type[T]) -> Page[T]:
     """A page of records of type `kind`. Malformed JSON raises msgspec.DecodeError, as does anything but an array."""
     try:
-        records = _decoder(list[kind]).decode(body)  # type: ignore[valid-type]  # told as a value
+        records = _decoder(list[kind]).decode(body)  # type: ignore[valid-type]  # a type that is known at run time only
     except msgspec.ValidationError:
         records = [_forgiving(bytes(raw), kind) for raw in _decoder(list[msgspec.Raw]).decode(body)]
     page: Page[T] = Page(records, body)

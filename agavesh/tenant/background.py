@@ -22,7 +22,7 @@ def contained(what: str) -> Iterator[None]:
     """Whatever goes wrong in the block ends it, and nothing else. `what` names the work in the log."""
     try:
         yield
-    except Exception:  # the edge
+    except Exception:  # the edge that this module is: what was not foreseen is logged, and ends this piece alone
         log.exception("%s failed", what)
 
 

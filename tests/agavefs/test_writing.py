@@ -246,7 +246,7 @@ async def test_what_is_unlinked_on_its_way_does_not_appear_afterwards(
     take, taken = Staging.take, trio.Event()
 
     async def slow(self: Staging, *upload: Any, **options: Any) -> tuple[str, str]:
-        await trio.sleep(0.5)  # longer than a removal takes
+        await trio.sleep(0.5)  # in which a removal that waits for nobody overtakes it; no event tells of what waits
         done = await take(self, *upload, **options)
         taken.set()
         return done

@@ -361,7 +361,7 @@ class Actors:
             raise
         except Refusal as refusal:
             outcome = await self._failed(process, execution, refusal.message)
-        except Exception:  # the edge: whatever is wrong with one message, its worker goes on to the next
+        except Exception:  # the edge: logged; whatever is wrong with one message, its worker goes on to the next
             log.exception("execution %s of actor %s", execution.id, worker.actor)
             with contextlib.suppress(OSError):
                 process.stop()
