@@ -12,11 +12,9 @@ nobody's, since who comes later asks again. It knows no FUSE and decides nothing
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -157,7 +155,8 @@ class Walks:
         place.ahead = asked = self._listings.kept(node.path, fresh=node.fresh) is None
         program.walk.folders.spend(1, asked=asked)
         if asked:
-            self._start(program, functools.partial(self._list, program, place, node))
+            self._under_way += 1
+            self._nursery.start_soon(self._list, program, place, node)
         else:
             program.walk.listed(place)
 
@@ -171,33 +170,37 @@ class Walks:
         cost = entry.size + EACH
         place.files_ahead[entry.name] = (cost, asked)
         program.walk.files.spend(cost, asked=asked)
-        if asked:
-            self._start(program, functools.partial(self._fetcher.prefetch, remote, node.storage, entry.version))
+        if asked and self._fetcher.prefetch(remote, node.storage, entry.version, self._ended):
+            self._under_way += 1
 
-    def _start(self, program: _Program, act: Callable[[], Awaitable[object]]) -> None:
-        self._under_way += 1
-        self._nursery.start_soon(self._ask, program, act)
-
-    async def _ask(self, program: _Program, act: Callable[[], Awaitable[object]]) -> None:
+    async def _list(self, program: _Program, place: Place, node: StorageDirectory) -> None:
+        error: AgaveError | OSError | None = None
         scope = trio.CancelScope()
         program.scopes.add(scope)
         try:
             with scope:
                 if program.over:
                     scope.cancel()
-                await act()
-        except (Busy, ServerTrouble, Unreachable, TimedOut) as trouble:
-            self._hush(trouble)
-        except (AgaveError, OSError) as error:
-            if not isinstance(error, NotFound | NotAllowed):
-                _log.info("not fetched ahead: %s", error)
+                await self._listed(program, place, node)
+        except (AgaveError, OSError) as trouble:
+            error = trouble
         except Exception:  # noqa: BLE001  # an edge: a fault of ours must not end the mount
             _log.exception("nothing could be fetched ahead")
         finally:
             program.scopes.discard(scope)
-            self._under_way -= 1
-        for other in [program, *self._programs.values()]:
-            self._go_on(other)
+            self._ended(error)
+
+    def _ended(self, error: AgaveError | OSError | None) -> None:
+        """One request is over."""
+        self._under_way -= 1
+        if isinstance(error, Busy | ServerTrouble | Unreachable | TimedOut):
+            self._hush(error)
+        elif error is not None and not isinstance(error, NotFound | NotAllowed):
+            _log.info("not fetched ahead: %s", error)
+        if self._free:
+            for program in [*self._programs.values(), self._crowd]:
+                if program is not None:
+                    self._go_on(program)
 
     def _hush(self, why: object) -> None:
         """The platform is in trouble: leave it alone."""
@@ -207,7 +210,7 @@ class Walks:
             if program is not None:
                 self._end(program)
 
-    async def _list(self, program: _Program, place: Place, node: StorageDirectory) -> None:
+    async def _listed(self, program: _Program, place: Place, node: StorageDirectory) -> None:
         listing = await node.stream()
         try:
             await listing.reach()

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import trio
 
@@ -37,14 +37,19 @@ _PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody wai
 _SPARE = 2**19  # bytes: a request that nobody wants any more is given up if more than this is still to come
 
 
+Done = Callable[[AgaveError | OSError | None], object]
+
+
 class Flight:
-    """One request under way, for `[start, stop)`; it has come to `at`. `wanted`: somebody waits for some of it."""
+    """One request under way, for `[start, stop)`; it has come to `at`. `wanted`: somebody waits for some of it; `done`
+    is called when it is over. One that is small is never given up, so it has no `scope`: that costs too much."""
 
     def __init__(self, start: int, stop: int) -> None:
         self.start, self.stop, self.at = start, stop, start
         self.wanted = False
+        self.done: Done | None = None
         self.error: AgaveError | OSError | None = None
-        self.scope = trio.CancelScope()
+        self.scope = trio.CancelScope() if stop - start > _SPARE else None
 
 
 class _Waiter:
@@ -110,27 +115,23 @@ class Turns:
         self._free = number
         self._waiting: list[tuple[Flight, trio.Event]] = []
 
-    @asynccontextmanager
-    async def turn(self, flight: Flight) -> AsyncIterator[None]:
+    async def begin(self, flight: Flight) -> None:
+        """Wait for a turn, which is over with `end`."""
         if self._free:
             self._free -= 1
-        else:
-            place = (flight, trio.Event())
-            self._waiting.append(place)
-            try:
-                await place[1].wait()
-            except BaseException:
-                if place in self._waiting:
-                    self._waiting.remove(place)
-                else:  # it was given to us all the same
-                    self._give()
-                raise
+            return
+        place = (flight, trio.Event())
+        self._waiting.append(place)
         try:
-            yield
-        finally:
-            self._give()
+            await place[1].wait()
+        except BaseException:
+            if place in self._waiting:
+                self._waiting.remove(place)
+            else:  # it was given to us all the same
+                self.end()
+            raise
 
-    def _give(self) -> None:
+    def end(self) -> None:
         if not self._waiting:
             self._free += 1
             return
@@ -176,27 +177,23 @@ class Fetcher:
         """
         await self._ensure(spool, start, min(stop, spool.size), 0)
 
-    async def prefetch(self, remote: RemotePath, storage: Storage, version: Version) -> None:
-        """Have a small file whole before anybody opens it.
+    def prefetch(self, remote: RemotePath, storage: Storage, version: Version, done: Done) -> bool:
+        """Have a small file asked for before anybody opens it; whether a request was needed. `done` is then called with
+        its trouble, if it has any, which is nobody's error.
 
-        Whoever opens it meanwhile shares the request, and then it goes before others. Cancelled, or in trouble, it
-        leaves what has come. It is an error of nobody's: AgaveErrors and OSErrors are for who called.
+        Whoever opens it meanwhile shares the request, and then it goes before others.
         """
         if self._spools.refusing or (spool := self._spools.expect(remote, storage, version)) is None:
-            return
-        flights = self._start(spool, 0, spool.size, [(0, spool.size)], BLOCK, wanted=False)
-        while (filling := self._fillings.get(spool)) is not None and not spool.whole:
-            with filling.waiting(0, spool.size) as waiter:
-                await waiter.news.wait()
-        for flight in flights:
-            if flight.error is not None:
-                raise flight.error
+            return False
+        (flight,) = self._start(spool, 0, spool.size, [(0, spool.size)], BLOCK, wanted=False)
+        flight.done = done
+        return True
 
     def leave(self, spool: Spool) -> None:
         """Its last handle is being closed: what was fetched for it alone, and is far from its end, is given up."""
         if (filling := self._fillings.get(spool)) is not None and not filling.waiters:
             for flight in filling.flights:
-                if flight.stop - flight.at > _SPARE and filling.everything is not flight:
+                if flight.scope and flight.stop - flight.at > _SPARE and filling.everything is not flight:
                     flight.scope.cancel()
 
     async def _ensure(self, spool: Spool, start: int, stop: int, window: int) -> None:
@@ -273,10 +270,14 @@ class Fetcher:
 
     async def _fly(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         place = spool.remote
+        turns = self._ranges if _is_bulk(spool, flight) else self._singles
         try:
-            with flight.scope:
-                async with (self._ranges if _is_bulk(spool, flight) else self._singles).turn(flight):
+            with flight.scope or nullcontext():
+                await turns.begin(flight)
+                try:
                     await self._fetch(spool, filling, flight)
+                finally:
+                    turns.end()
         except (AgaveError, OSError) as error:
             # if it was moved meanwhile, who still waits asks at the new place
             if not isinstance(error, NotFound) or spool.remote == place:
@@ -293,6 +294,8 @@ class Fetcher:
             spool.flights -= 1
             if not spool.flights and not spool.users:
                 self._spools.rest(spool)
+            if flight.done is not None:
+                flight.done(flight.error)
 
     async def _fetch(self, spool: Spool, filling: _Filling, flight: Flight) -> None:
         """All of a flight. A request that is cut on the way is followed by another, as long as they bring something."""

@@ -264,6 +264,14 @@ class Files:
 
     # using -----------------------------------------------------------------------------------------------------------
 
+    def at_hand(self, handle: int, start: int, size: int) -> bytes | None:
+        """What is asked for, if there is nothing to wait for; None if there may be."""
+        inode, it = self._handles[handle]
+        if not isinstance(it, SpoolHandle) or self._outrun(inode, it) or (data := it.at_hand(start, size)) is None:
+            return None
+        inode.seen = True
+        return data
+
     async def read(self, handle: int, start: int, size: int) -> bytes:
         inode, it = self._handles[handle]
         spool = it.spool if isinstance(it, SpoolHandle) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from agavefs.fetch import Fetcher
+from agavefs.fetch import SMALL, Fetcher
 from agavefs.spool import Spool
 from agavefs.window import Ahead
 from agavefs.writeback import Writeback
@@ -69,6 +69,11 @@ class SpoolHandle:
             data = await self._fetcher.read(spool, start, start + size, ahead=self._ahead)
             if spool is self.spool:  # else another version has taken its place meanwhile
                 return data
+
+    def at_hand(self, start: int, size: int) -> bytes | None:
+        """Bytes of a small file that is here; None if they have to be waited for, or if more is to be read ahead."""
+        spool = self.spool
+        return spool.peek(start, start + size) if spool.size <= SMALL and spool.whole else None
 
     def turn_to(self, spool: Spool) -> None:
         """Read another version, as long as nobody has seen anything of the one before."""

@@ -49,31 +49,38 @@ Act = Callable[Concatenate["Kernel", P], Coroutine[Any, Any, T]]
 
 
 def handler(deadline: str | None = "metadata") -> Callable[[Act[P, T]], Act[P, T]]:
-    """The guard. `deadline` names one of Deadlines; None: what it calls has a deadline of its own."""
+    """The guard. `deadline` names one of Deadlines; None: it does not wait, or what it calls has a deadline."""
 
     def guard(act: Act[P, T]) -> Act[P, T]:
+        name = act.__name__.lstrip("_")
+
+        async def within(self: Kernel, seconds: float, args: Any, kwargs: Any) -> T:
+            # one of trio's scopes is a good part of what a small request costs, so none is made without need
+            with trio.CancelScope(relative_deadline=seconds):
+                return await act(self, *args, **kwargs)
+            raise trio.TooSlowError  # it has been cancelled by its scope
+
         @functools.wraps(act)
         async def guarded(self: Kernel, /, *args: P.args, **kwargs: P.kwargs) -> T:
             seconds = getattr(self.deadlines, deadline) if deadline else float("inf")
             try:
-                with trio.fail_after(seconds):
-                    return await act(self, *args, **kwargs)
+                return await (within(self, seconds, args, kwargs) if deadline else act(self, *args, **kwargs))
             except trio.TooSlowError:
-                _log.warning("%s: no answer from the platform within %.0f s", act.__name__, seconds)
-                self.on_late(act.__name__, trio.current_time() - seconds)
+                _log.warning("%s: no answer from the platform within %.0f s", name, seconds)
+                self.on_late(name, trio.current_time() - seconds)
                 raise FUSEError(errno.ETIMEDOUT) from None
             except FUSEError:
                 raise
             except AgaveError as error:
                 if not isinstance(error, NotFound):
-                    _log.info("%s: %s", act.__name__, error)
+                    _log.info("%s: %s", name, error)
                 raise FUSEError(error.errno) from error
             except OSError as error:
-                _log.info("%s: %s", act.__name__, error)
+                _log.info("%s: %s", name, error)
                 raise FUSEError(error.errno or errno.EIO) from error
             except Exception as error:
                 # a fault of ours: told in the log, and to the program as what it is; the mount goes on
-                _log.exception("%s failed", act.__name__)
+                _log.exception("%s failed", name)
                 raise FUSEError(errno.EIO) from error
 
         return guarded
@@ -155,11 +162,11 @@ class Kernel(pyfuse3.Operations):
         )
         return self._attributes(look)
 
-    @handler()
+    @handler(None)
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
         return os.fsencode(self.looks.readlink(self.looks.inodes[inode]))
 
-    @handler()
+    @handler(None)
     async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
         self.looks.access(self.looks.inodes[inode], mode)
         return True
@@ -193,7 +200,7 @@ class Kernel(pyfuse3.Operations):
 
     # folders ---------------------------------------------------------------------------------------------------------
 
-    @handler()
+    @handler(None)
     async def opendir(self, inode: int, ctx: RequestContext) -> pyfuse3.FileHandleT:
         return pyfuse3.FileHandleT(await self.names.opendir(inode, ctx.pid))
 
@@ -213,15 +220,15 @@ class Kernel(pyfuse3.Operations):
                 self.names.take(look)
                 told = True
 
-    @handler()
+    @handler(None)
     async def releasedir(self, fh: int) -> None:
         await self.names.releasedir(fh)
 
-    @handler()
+    @handler(None)
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         """Names are the platform's as soon as they are changed."""
 
-    @handler()
+    @handler(None)
     async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
         data = pyfuse3.StatvfsData()
         data.f_bsize = data.f_frsize = _BLOCK
@@ -261,8 +268,13 @@ class Kernel(pyfuse3.Operations):
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
         raise FUSEError(errno.EPERM)
 
-    @handler("read")
+    @handler(None)
     async def read(self, fh: int, off: int, size: int) -> bytes:
+        data = self.files.at_hand(fh, off, size)
+        return await self._read(fh, off, size) if data is None else data
+
+    @handler("read")
+    async def _read(self, fh: int, off: int, size: int) -> bytes:
         return await self.files.read(fh, off, size)
 
     @handler(None)

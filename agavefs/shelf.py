@@ -70,9 +70,10 @@ class Shelf:
         self._put_after: dict[str, int] = {}  # what was put since: after which move
         self.total = 0
 
-    def _key(self, remote: RemotePath, version: Version) -> Path:
+    @staticmethod
+    def _key(remote: RemotePath, version: Version) -> str:
         text = "\0".join((*remote, repr(version)))
-        return self.folder / hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=20).hexdigest()
+        return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=20).hexdigest()
 
     def moved(self, old: RemotePath, new: RemotePath) -> None:
         """What was put here of both places, and below, may not be what is there now though its version is the same."""
@@ -82,7 +83,7 @@ class Shelf:
         for kind, owner, path in (old, new):
             self._moved[kind, owner, path.rstrip("/")] = self._moves
 
-    def _doubt(self, remote: RemotePath, key: Path) -> int:
+    def _doubt(self, remote: RemotePath, key: str) -> int:
         """After which move it must have been put here; 0 if it is beyond doubt."""
         if not self._moved:
             return 0
@@ -91,27 +92,28 @@ class Shelf:
         while path := path.rstrip("/"):
             last = max(last, self._moved.get((kind, owner, path), 0))
             path = path.rpartition("/")[0]
-        return last if last > self._put_after.get(key.name, 0) else 0
+        return last if last > self._put_after.get(key, 0) else 0
 
     # taking ----------------------------------------------------------------------------------------------------------
 
-    def take(self, remote: RemotePath, version: Version, into: Path) -> tuple[Have, bool] | None:
+    def take(self, remote: RemotePath, version: Version, into: str) -> tuple[Have, bool] | None:
         """Have that file at `into`; what is there of it, and whether others may have it, too. None: it is not here."""
         key = self._key(remote, version)
         if self._doubt(remote, key):
             return None
+        kept = f"{self.folder}/{key}"  # no Path: each small file on a walk is looked for here, and hardly any is
         with suppress(OSError):
-            os.link(key, into)
-            if into.stat().st_size == version[0]:
+            os.link(kept, into)
+            if os.stat(into).st_size == version[0]:  # noqa: PTH116
                 with suppress(OSError):
-                    os.utime(key)
+                    os.utime(kept)
                 return Have([(0, version[0])]), True
-            into.unlink()
-        claimed = into.with_suffix(".part")
+            os.unlink(into)  # noqa: PTH108
         try:
-            key.with_suffix(".part").rename(claimed)
+            os.rename(f"{kept}.part", f"{into}.part")  # noqa: PTH104
         except OSError:
             return None
+        claimed = Path(f"{into}.part")
         try:
             have = msgspec.json.decode((claimed / "have").read_bytes(), type=Have)
             self.total -= _held(claimed)
@@ -124,7 +126,7 @@ class Shelf:
 
     def withdraw(self, remote: RemotePath, version: Version) -> None:
         """Nobody finds it from now on, not after a crash either. Blocks."""
-        self._key(remote, version).unlink(missing_ok=True)
+        (self.folder / self._key(remote, version)).unlink(missing_ok=True)
         self.sync()
 
     def sync(self) -> None:
@@ -161,22 +163,22 @@ class Shelf:
         """A prepared file goes on the shelf; one that is there already stays. OSError."""
         key = self._key(remote, version)
         held = _held(path)
-        part = key.with_suffix(".part")
+        kept, part = self.folder / key, self.folder / f"{key}.part"
         if after := self._doubt(remote, key):
-            key.unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
             shutil.rmtree(part, ignore_errors=True)
             if len(self._put_after) > _MOVED:
                 self._put_after.clear()
-            self._put_after[key.name] = after
+            self._put_after[key] = after
         if whole:
-            if key.exists():
+            if kept.exists():
                 path.unlink()
                 return
-            path.rename(key)
+            path.rename(kept)
             shutil.rmtree(part, ignore_errors=True)
         else:
             ours = path.with_suffix(".part")
-            if key.exists() or part.exists():
+            if kept.exists() or part.exists():
                 shutil.rmtree(ours, ignore_errors=True)
                 path.unlink()
                 return

@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 YOUNG = 2.0  # seconds: a file changed so shortly before we asked may change again and show the same time
 _REST = 5.0  # seconds between two times that spools go on the shelf: what was just closed may be opened or renamed
+_QUIET = 1.0  # seconds without any bytes before that: while a program walks it would only slow it
+_PUT_LATE = 60.0  # seconds after which that is not waited for any more
 _LOOK = 180.0  # seconds between two looks at all of the shelf, while there is room
 _BEHIND = 2**20  # bytes behind a reader that are kept
 _SLACK = 64 * 2**20  # bytes that are freed at once, at most
@@ -292,6 +294,7 @@ class Spools:
         self.held = 0  # bytes, without the shelf
         self.light = 0  # bytes of them that are in memory
         self.wasted = self.foreseen = 0  # bytes fetched before anybody opened the file: never opened, and opened
+        self._come = 0  # how often bytes have come
         self._full_until = float("-inf")
         self._called = trio.Event()  # `run` is to tidy up
         self._unsynced: list[Spool] = []  # taken from the shelf, which might not be known after a crash
@@ -315,11 +318,11 @@ class Spools:
         """As `find`, and on the shelf as well: what is found there is ours to use from now on."""
         if (spool := self.find(remote, version)) is not None or version is None or self.shelf is None:
             return spool
-        path = self.folder / secrets.token_hex(12)
+        path = f"{self.folder}/{secrets.token_hex(12)}"
         if (taken := self.shelf.take(remote, version, path)) is None:
             return None
         have, shared = taken
-        spool = self._clean[(remote, version)] = self.adopt(path, remote, storage, version[0], version)
+        spool = self._clean[(remote, version)] = self.adopt(Path(path), remote, storage, version[0], version)
         spool.present, spool.stamp, spool.shared, spool.taken = Extents(have.spans), have.stamp, shared, True
         spool.filed = True
         self.held += spool.held
@@ -449,14 +452,18 @@ class Spools:
         if self.shelf is None:
             return
         await self._look()
-        due = trio.current_time() + _REST
+        due, late, seen = trio.current_time() + _REST, trio.current_time() + _PUT_LATE, self._come
         while True:
             with trio.move_on_at(due):
                 await self._called.wait()
             self._called = trio.Event()
-            if trio.current_time() >= due:
+            if (now := trio.current_time()) >= due:
+                busy, seen = self._come != seen, self._come
+                if busy and now < late:
+                    due = now + _QUIET
+                    continue
                 await self._safely(self.put_away)
-                due = trio.current_time() + _REST
+                due, late = trio.current_time() + _REST, trio.current_time() + _PUT_LATE
             await self._safely(self._tidy)
 
     @staticmethod
@@ -575,6 +582,7 @@ class Spools:
     def grown(self, by: int) -> None:
         """So many more bytes are held."""
         self.held += by
+        self._come += 1
 
     def reserve(self, need: int) -> None:
         """Make room for so many more bytes."""

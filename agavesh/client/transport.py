@@ -174,7 +174,7 @@ class Transport:
         trouble: AgaveError | None = None
         waiting = False
         try:
-            with trio.move_on_at(ends):
+            with trio.CancelScope(deadline=ends):
                 for attempt in range(1, ATTEMPTS + 1):
                     await self.health.admit(request.what)
                     reply: Reply | None = None

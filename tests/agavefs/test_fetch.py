@@ -226,15 +226,17 @@ async def test_of_those_that_wait_for_a_turn_the_one_that_is_wanted_is_next(nurs
     turns, order = Turns(1), list[int]()
 
     async def fly(flight: Flight) -> None:
-        async with turns.turn(flight):
-            order.append(flight.start)
+        await turns.begin(flight)
+        order.append(flight.start)
+        turns.end()
 
     flights = [Flight(number, number + 1) for number in range(4)]
-    async with turns.turn(Flight(9, 10)):
-        for flight in flights:
-            nursery.start_soon(fly, flight)
-            await trio.testing.wait_all_tasks_blocked()
-        flights[2].wanted = True
+    await turns.begin(Flight(9, 10))
+    for flight in flights:
+        nursery.start_soon(fly, flight)
+        await trio.testing.wait_all_tasks_blocked()
+    flights[2].wanted = True
+    turns.end()
     await trio.testing.wait_all_tasks_blocked()
     assert order == [2, 0, 1, 3]
 
@@ -265,25 +267,37 @@ async def test_what_nobody_reads_any_more_is_given_up(shelf: Shelf, spools: Spoo
 async def test_a_file_that_is_foreseen_comes_by_one_request_and_is_there(spools: Spools, nursery: trio.Nursery) -> None:
     shelf = Shelf(b"small" * 1000)
     fetcher, version = Fetcher(nursery, spools), (5000, 1.0)
-    shelf.gate = trio.Event()
+    shelf.gate, ended = trio.Event(), list[Exception | None]()
     async with trio.open_nursery() as readers:
-        readers.start_soon(fetcher.prefetch, PLACE, shelf, version)
+        assert fetcher.prefetch(PLACE, shelf, version, ended.append)
         await trio.testing.wait_all_tasks_blocked()
         spool = spools.find(PLACE, version)
         assert spool is not None
         spools.take(spool)
         readers.start_soon(fetcher.read, spool, 0, 5000)  # who opens it meanwhile waits for the same request
         await trio.testing.wait_all_tasks_blocked()
+        assert ended == []
         shelf.gate.set()
-    await fetcher.prefetch(PLACE, shelf, version)  # it is here
-    assert shelf.asked == [(0, None)]
+    assert not fetcher.prefetch(PLACE, shelf, version, ended.append)  # it is here
+    assert (shelf.asked, ended) == ([(0, None)], [None])
     assert spools.wasted == 0
+
+
+async def test_trouble_with_a_file_that_is_foreseen_is_told_to_who_foresaw_it(
+    shelf: Shelf, spools: Spools, nursery: trio.Nursery
+) -> None:
+    fetcher, ended = Fetcher(nursery, spools), list[Exception | None]()
+    shelf.trouble = ServerTrouble("no")
+    assert fetcher.prefetch(PLACE, shelf, (5000, 1.0), ended.append)
+    await trio.testing.wait_all_tasks_blocked()
+    assert ended == [shelf.trouble]
 
 
 async def test_what_was_foreseen_for_nothing_is_counted(spools: Spools, nursery: trio.Nursery) -> None:
     fetcher = Fetcher(nursery, spools)
     for number in range(3):
-        await fetcher.prefetch(PLACE._replace(path=f"/{number}"), Shelf(b"small" * 1000), (5000, 1.0))
+        fetcher.prefetch(PLACE._replace(path=f"/{number}"), Shelf(b"small" * 1000), (5000, 1.0), lambda trouble: None)
+    await trio.testing.wait_all_tasks_blocked()
     opened = spools.find(PLACE._replace(path="/1"), (5000, 1.0))
     assert opened is not None
     spools.take(opened)
