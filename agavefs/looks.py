@@ -204,7 +204,7 @@ class Looks:
             raise folder.missing(name)
 
         async def ask() -> Entry:
-            entry = await folder.storage.stat(_inside(folder, name))
+            entry = await folder.look(name)
             self._listings.answered()
             return entry
 

@@ -43,6 +43,7 @@ from agavesh.client.local import stay_up
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.listing import FRESH, ListingCache
 from agavesh.tree.node import Directory
+from agavesh.tree.storage import StorageDirectory
 from agavesh.tree.workspace import Workspace, open_workspace
 
 _log = logging.getLogger(__name__)
@@ -170,8 +171,7 @@ async def _serve(
             take = functools.partial(Left(options.places.left).take, lasting=not options.places.passing)
             await trio.to_thread.run_sync(take, journal, spools.folder)
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
-        if source.whole:
-            nursery.start_soon(_warm, looks)
+        nursery.start_soon(_warm, looks)
         nursery.start_soon(workspace.agave.warm, _AHEAD)
         nursery.start_soon(spools.run)
         nursery.start_soon(stay_up, workspace.agave.account)
@@ -301,11 +301,12 @@ async def _refresh_on_signal(refresh: Refresh) -> None:
 
 
 async def _warm(looks: Looks) -> None:
-    """Open a connection and list the systems, before anybody asks. Trouble is told to who asks."""
+    """Open a connection and list the root, or the systems, before anybody asks. Trouble is told to who asks."""
     try:
-        systems = (await looks.child(looks.inodes.root, "systems")).node
-        assert isinstance(systems, Directory)
-        async for _ in systems.scan():
+        root = looks.inodes.root
+        folder = (root if isinstance(root.node, StorageDirectory) else await looks.child(root, "systems")).node
+        assert isinstance(folder, Directory)
+        async for _ in folder.scan():
             pass
     except (AgaveError, OSError) as error:
         _log.warning("the platform can't be reached yet: %s", error)

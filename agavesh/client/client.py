@@ -31,7 +31,7 @@ from agavesh.client.answers import SIGN_IN
 from agavesh.client.arguments import raw_ask
 from agavesh.client.errors import BadArgument, NotSignedIn
 from agavesh.client.health import Health
-from agavesh.client.paging import Paging
+from agavesh.client.paging import PAGE, Paging
 from agavesh.client.transport import DEADLINE, Transport, within
 from agavesh.client.width import Width, chosen_connections
 
@@ -189,12 +189,14 @@ class Agave:
         record: type[T],
         key: Callable[[T], object],
         limit: int,
+        first: list[T] | None = None,
         **arguments: Any,
     ) -> None:
         """All pages of a long list, several of them asked for at once. `take` gets each in its order, and whether it is
         the last.
 
         A thing of the list is decoded to a `record`, a struct with the fields that are wanted; `key` tells them apart.
+        Behind a `first` page, as `first_page` gives it, only the others.
         """
         operation: Operation = call.operation  # type: ignore[attr-defined]  # what is called is declared
 
@@ -202,7 +204,16 @@ class Agave:
             found: list[T] = await self._transport.result(operation, asked, record)
             return found
 
-        await self._paging.ahead(page, take, service=operation.service, key=key, limit=limit, arguments=arguments)
+        service = operation.service
+        await self._paging.ahead(page, take, service=service, key=key, limit=limit, arguments=arguments, first=first)
+
+    async def first_page(
+        self, call: Callable[..., Awaitable[Page[Any]]], *, record: type[T], **arguments: Any
+    ) -> tuple[list[T], bool]:
+        """The first page of a list by one request, decoded as `pages_ahead` does; and whether it is known to be all."""
+        operation: Operation = call.operation  # type: ignore[attr-defined]  # what is called is declared
+        page: list[T] = await self._transport.result(operation, {"limit": PAGE, **arguments}, record)
+        return page, self._paging.is_all(operation.service, len(page), PAGE)
 
     @staticmethod
     def within(seconds: float) -> AbstractContextManager[None]:

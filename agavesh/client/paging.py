@@ -55,22 +55,29 @@ class Paging:
         limit: int,
         arguments: Mapping[str, Any],
         most: int = AHEAD,
+        first: list[T] | None = None,
     ) -> None:
         """Let `take` have each page in its order, and whether it is the last. `key` tells two things apart.
 
         It returns once no request is under way any more, which may be a moment after the last page was taken. What
-        `take` raises ends it.
+        `take` raises ends it. A `first` page that came earlier is not asked for again, nor taken.
         """
         run = _Ahead(self, functools.partial(call, limit=limit, **arguments), take, service, key, limit)
         trouble: AgaveError | None = None
         async with trio.open_nursery() as nursery:
             try:
-                await run.all(nursery, most)
+                await (run.all(nursery, most) if first is None else run.rest(nursery, most, first))
             except AgaveError as error:
                 trouble = error
                 nursery.cancel_scope.cancel()
         if trouble is not None:
             raise trouble
+
+    def is_all(self, service: str, count: int, limit: int) -> bool:
+        """Whether a first page of `count` things, of which `limit` were asked for, is known to be all there is."""
+        longest = self.seen.get(service, 1)
+        self.seen[service] = max(longest, count)
+        return count < min(limit, longest)
 
 
 class _Pages(AsyncIterator[Page[T]]):
@@ -151,7 +158,8 @@ class _Ahead(Generic[T]):
         key: Callable[[T], object],
         limit: int,
     ) -> None:
-        self._seen, self._call, self._take, self._service, self._key = paging.seen, call, take, service, key
+        self._paging, self._seen = paging, paging.seen
+        self._call, self._take, self._service, self._key = call, take, service, key
         self._limit = limit
         self._recent: deque[set[object]] = deque(maxlen=_RECENT)  # what was taken of late, by pages
         self._first: object = None  # the first thing of all, as a folder itself is in its listing
@@ -170,6 +178,20 @@ class _Ahead(Generic[T]):
         if page:
             self._first = self._key(page[0])
         self._taken(page, page)
+        await self._behind(nursery, page, most)
+
+    async def rest(self, nursery: trio.Nursery, most: int, page: list[T]) -> None:
+        """All behind a first page that was taken. It was asked for with PAGE as its limit."""
+        if len(page) < PAGE and self._is_last(page):
+            self._take([], True)
+            return
+        if page:
+            keys = [*map(self._key, page)]
+            self._first, self._last = keys[0], keys[-1]
+            self._recent.append({*keys})
+        await self._behind(nursery, page, most)
+
+    async def _behind(self, nursery: trio.Nursery, page: list[T], most: int) -> None:
         end = await self._side_by_side(nursery, page, most)
         if end is not None:
             await self._one_by_one(nursery, end)
@@ -271,9 +293,7 @@ class _Ahead(Generic[T]):
 
     def _is_last(self, page: list[T]) -> bool:
         """Whether a page is shorter than both its limit and one that was seen, and so the last."""
-        longest = self._seen.get(self._service, 1)
-        self._seen[self._service] = max(longest, len(page))
-        return len(page) < min(self._limit, longest)
+        return self._paging.is_all(self._service, len(page), self._limit)
 
     async def _is_all(self, page: list[T], without: _Asked[T]) -> bool:
         await without.came.wait()

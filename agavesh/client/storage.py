@@ -79,6 +79,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return None if self.size is None or self.modified is None else (self.size, self.modified)
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """What came of a folder along with its own entry: its first `entries`, and whether they are `whole`. `page` is how
+    they came, for who scans the others."""
+
+    entries: list[Entry]
+    whole: bool
+    page: list[Any]
+
+
 class Stream:
     """Bytes of a file on their way.
 
@@ -122,15 +131,23 @@ class Storage(ABC):
     owner: str  # id of the system or the job
 
     @abstractmethod
-    async def scan(self, path: str, take: Take) -> None:
+    async def scan(self, path: str, take: Take, begun: Begun | None = None) -> None:
         """Let `take` have the entries of a folder page by page, and whether a page is the last.
 
-        NotFound; WrongKind for a file; NotAllowed. It may return a moment after the last page was taken.
+        With what has `begun` to come, only the others. NotFound; WrongKind for a file; NotAllowed. It may return a
+        moment after the last page was taken.
         """
 
     @abstractmethod
     async def stat(self, path: str) -> Entry:
         """One entry, by one request. NotFound; NotAllowed."""
+
+    async def look(self, path: str) -> tuple[Entry, Begun | None]:
+        """One entry, by one request, and if it is a folder what is in it, as far as that comes along. Errors as `stat`.
+
+        Who looks for a folder is on the way into it, and spares the round trip of listing it.
+        """
+        return await self.stat(path), None
 
     @abstractmethod
     def _download(self, path: str, headers: dict[str, str], bulk: bool | None) -> Any:
@@ -183,8 +200,8 @@ class SystemStorage(Storage):
     def __init__(self, agave: Agave, system: str) -> None:
         self.agave, self.owner = agave, system
 
-    async def scan(self, path: str, take: Take) -> None:
-        first = True
+    async def scan(self, path: str, take: Take, begun: Begun | None = None) -> None:
+        first = begun is None
 
         def page(lines: list[_Line], last: bool) -> None:
             nonlocal first
@@ -195,11 +212,22 @@ class SystemStorage(Storage):
             first = False
 
         await self.agave.pages_ahead(
-            self.agave.files.list, page, record=_Line, key=_name, limit=PAGE, systemId=self.owner, filePath=path
-        )
+            self.agave.files.list, page, record=_Line, key=_name, limit=PAGE, first=begun.page if begun else None,
+            systemId=self.owner, filePath=path,
+        )  # fmt: skip
 
     async def stat(self, path: str) -> Entry:
         return (await self.locate(path))[1]
+
+    async def look(self, path: str) -> tuple[Entry, Begun | None]:
+        files = self.agave.files
+        page, whole = await self.agave.first_page(files.list, record=_Line, systemId=self.owner, filePath=path)
+        if not page:
+            raise NotFound(f"no {path} on {self.owner}")
+        itself = msgspec.structs.replace(page[0].entry(), name=path.rstrip("/").rpartition("/")[2])
+        if page[0].name != ".":
+            return itself, None
+        return itself, Begun([line.entry() for line in page[1:]], whole, page)
 
     async def locate(self, path: str) -> tuple[str, Entry]:
         """The path from the root, and the entry: for paths that are meant from the home."""
@@ -318,8 +346,8 @@ class JobStorage(Storage):
     def __init__(self, agave: Agave, job: str) -> None:
         self.agave, self.owner = agave, job
 
-    async def scan(self, path: str, take: Take) -> None:
-        first = True
+    async def scan(self, path: str, take: Take, begun: Begun | None = None) -> None:
+        first = begun is None
 
         def page(lines: list[_Output], last: bool) -> None:
             nonlocal first
@@ -330,7 +358,7 @@ class JobStorage(Storage):
 
         await self.agave.pages_ahead(
             self.agave.jobs.listOutputs, page, record=_Output, key=_name, limit=PAGE,
-            jobId=self.owner, filePath=path.strip("/"),
+            first=begun.page if begun else None, jobId=self.owner, filePath=path.strip("/"),
         )  # fmt: skip
 
     async def stat(self, path: str) -> Entry:
@@ -340,6 +368,13 @@ class JobStorage(Storage):
             return _entry(page[0], page[0].permission, READ)
         # wire: a folder of outputs does not tell of itself
         return Entry(name, "dir", 0, None, READ | EXECUTE)
+
+    async def look(self, path: str) -> tuple[Entry, Begun | None]:
+        outputs, name = self.agave.jobs.listOutputs, path.rstrip("/").rpartition("/")[2]
+        page, whole = await self.agave.first_page(outputs, record=_Output, jobId=self.owner, filePath=path.strip("/"))
+        if len(page) == 1 and _is_itself(page[0], path):
+            return page[0].entry(), None
+        return Entry(name, "dir", 0, None, READ | EXECUTE), Begun([line.entry() for line in page], whole, page)
 
     def _download(self, path: str, headers: dict[str, str], bulk: bool | None) -> Any:
         return self.agave.jobs.downloadOutput(jobId=self.owner, filePath=path.strip("/"), headers=headers, bulk=bulk)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextvars
 import functools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
 
 import cachetools
@@ -45,6 +45,7 @@ _NAMES = 32  # such names of one folder
 _trying: contextvars.ContextVar[bool] = contextvars.ContextVar("_trying", default=False)
 UNANSWERED = (Unreachable, Busy, ServerTrouble)  # these say nothing of what was asked for
 _JOINED = 1.0  # seconds: who asks for what is there now is content with a fetch that began so lately
+_BEGUN = 100  # listings of which a first page is kept, 60 KiB at most
 _WEIGH = 100  # names by which a listing may have grown or shrunk by own changes before it is weighed anew
 _WEIGHT = 240  # bytes that one entry takes: measured, with its name and its place in the dict
 
@@ -53,17 +54,18 @@ class Listing(Generic[T]):
     """What a folder holds: `items` by name, in the platform's order. It may be on its way still: they come by pages.
 
     `asked` (monotonic seconds) and `asked_wall` (epoch seconds) are from before the first request, so that a change
-    during it counts as later; `took` is in seconds, until all had come. `again` is how to ask for it again, and `tried`
-    when that was done last (monotonic seconds).
+    during it counts as later; `took` is in seconds, until all had come. `again` is how to ask for it again, `tried`
+    when that was done last (monotonic seconds), and `rest` how to ask for what is left of it.
     """
 
-    __slots__ = ("_flight", "again", "asked", "asked_wall", "believed", "items", "took", "tried")
+    __slots__ = ("_flight", "again", "asked", "asked_wall", "believed", "items", "rest", "took", "tried")
 
     def __init__(self, items: dict[str, T], asked: float, asked_wall: float, flight: _Flight | None = None) -> None:
         self.items, self.asked, self.asked_wall, self._flight = items, asked, asked_wall, flight
         self.took = 0.0
         self.believed = 0.0  # seconds
         self.again: Feed[T] | None = None
+        self.rest: Feed[T] | None = None
         self.tried = -math.inf
 
     def age(self) -> float:
@@ -99,7 +101,7 @@ class Listing(Generic[T]):
         self.items.update(found)
         flight.heard()
         if last:
-            self._flight, self.took = None, self.age()
+            self._flight, self.rest, self.took = None, None, self.age()
             flight.landed()
         flight.tell()
 
@@ -170,6 +172,8 @@ class ListingCache:
             room, getsizeof=lambda listing: 256 + _WEIGHT * len(listing.items)
         )
         self._flights: dict[str, _Flight] = {}
+        # of which some has come along with something else, and nobody has asked for the others
+        self._begun: cachetools.LRUCache[str, _Flight] = cachetools.LRUCache(_BEGUN)
 
     async def get(
         self, key: str, fetch: Callable[[], Awaitable[dict[str, T]]], *, fresh: float | None = None
@@ -292,21 +296,42 @@ class ListingCache:
             flight.scope.cancel()
 
     def _fetched(self, key: str, feed: Feed[Any], fresh: float | None) -> _Flight:
-        flight = self._flights.get(key)
+        flight, believed = self._flights.get(key), self.fresh if fresh is None else fresh
         # who asks for what is there now is not served with what was told of it long ago
-        if flight is None or ((self.fresh if fresh is None else fresh) <= 0 and flight.listing.age() > _JOINED):
-            flight = self._flights[key] = _Flight()
-            flight.listing.again = feed
-            flight.listing.believed = self.fresh if fresh is None else fresh
-            flight.heard = self.answered
-            flight.landed = functools.partial(self._landed, key, flight)
-            self._nursery.start_soon(self._fly, key, flight, feed)  # ours, not the caller's: see above
+        if flight is None or (believed <= 0 and flight.listing.age() > _JOINED):
+            flight = self._begun.pop(key, None)
+            if flight is None or flight.listing.rest is None or flight.listing.age() > believed:
+                flight = self._prepared(key, feed, believed)
+            self._flights[key] = flight
+            self._nursery.start_soon(self._fly, key, flight, flight.listing.rest or feed)  # ours, not the caller's
         return flight
 
+    def _prepared(self, key: str, feed: Feed[Any], believed: float) -> _Flight:
+        flight = _Flight()
+        flight.listing.again, flight.listing.believed = feed, believed
+        flight.heard = self.answered
+        flight.landed = functools.partial(self._landed, key, flight)
+        return flight
+
+    @contextmanager
+    def along(self, key: str, feed: Feed[T], *, fresh: float) -> Iterator[Listing[T] | None]:
+        """The listing of `key` may come along with something else that is asked for in the block: it is to `grow` by
+        what comes, with `rest` to ask for the others when somebody wants them. None: it is here, or on its way."""
+        if fresh <= 0 or key in self._flights or self.kept(key, fresh=fresh) is not None:
+            yield None
+            return
+        flight = self._begun[key] = self._prepared(key, feed, fresh)
+        try:
+            yield flight.listing
+        finally:
+            if flight.listing.rest is None and self._begun.get(key) is flight:
+                del self._begun[key]
+
     def _landed(self, key: str, flight: _Flight) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
-            self._keep(key, flight.listing)
+        for known in (self._flights, self._begun):
+            if known.get(key) is flight:
+                del known[key]
+                self._keep(key, flight.listing)
 
     async def _fly(self, key: str, flight: _Flight, feed: Feed[Any]) -> None:
         ours: BaseException = Unreachable(f"{key} is not listed: its account was closed meanwhile", hint="try again")
@@ -347,9 +372,11 @@ class ListingCache:
         return kept
 
     def under_way(self, key: str) -> Listing[Any] | None:
-        """The listing of `key` that is on its way, with what has come of it."""
-        flight = self._flights.get(key)
-        return None if flight is None else flight.listing
+        """The listing of `key` that is on its way, or has begun to come, with what has come of it."""
+        if (flight := self._flights.get(key)) is not None:
+            return flight.listing
+        begun = self._begun.get(key)
+        return begun.listing if begun is not None and begun.listing.age() <= begun.listing.believed else None
 
     def peek(self, key: str) -> Mapping[str, Any] | None:
         """What is known of `key`, however old, or None. From any thread: reads, and counts as no use."""
@@ -395,8 +422,9 @@ class ListingCache:
     def _change(self, key: str, name: str, item: Any) -> None:
         self._absent.get(key, {}).pop(name, None)
         # no await between the two: a fetch that is under way may or may not have seen the change, so it is told
-        if (flight := self._flights.get(key)) is not None:
-            flight.listing.change(name, item)
+        for known in (self._flights, self._begun):
+            if (flight := known.get(key)) is not None:
+                flight.listing.change(name, item)
         if (listing := self._kept.get(key)) is not None:
             before = len(listing.items)
             listing.change(name, item)
@@ -408,10 +436,11 @@ class ListingCache:
         """Ask again at the next look; with `below`, for everything under it too."""
         self._kept.pop(key, None)
         self._absent.pop(key, None)
+        self._begun.pop(key, None)
         self._flights.pop(key, None)  # who waits for it still gets it, but it is not kept
         if below:
             inside = key.rstrip("/") + "/"
-            for all_known in (self._kept, self._absent, self._flights):
+            for all_known in (self._kept, self._absent, self._begun, self._flights):
                 for known in [known for known in all_known if known.startswith(inside)]:
                     all_known.pop(known, None)
 

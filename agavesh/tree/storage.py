@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from agavesh.client.errors import AgaveError, AlreadyThere, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import TEMPORARY, Entry, JobStorage, Storage
+from agavesh.client.storage import TEMPORARY, Begun, Entry, JobStorage, Storage
 from agavesh.tree.listing import Listing, ListingCache
 from agavesh.tree.node import Directory, File, Node
 
@@ -71,20 +72,33 @@ class StorageDirectory(StorageNode, Directory):
         """The same as it comes. Who reads it tells `listings` when it has `left`."""
         return await self.listings.stream(self.path, self._feed, fresh=self.fresh)
 
-    async def _feed(self, listing: Listing[Entry]) -> None:
+    async def look(self, name: str) -> Entry:
+        """The entry of a name, by one request. Of a folder what is in it is known then, too, as far as it came along.
+
+        NotFound; NotAllowed.
+        """
+        child = self.child(Entry(name, "dir"))
+        assert isinstance(child, StorageDirectory)
+        with self.listings.along(child.path, child._feed, fresh=child.fresh) as listing:
+            entry, begun = await self.storage.look(child.inner)
+            if begun is not None and listing is not None:
+                listing.rest = functools.partial(child._feed, begun=begun)
+                child._grow(listing, begun.entries, last=begun.whole)
+        return entry
+
+    async def _feed(self, listing: Listing[Entry], begun: Begun | None = None) -> None:
+        await self.storage.scan(self.inner, functools.partial(self._grow, listing), begun)
+
+    def _grow(self, listing: Listing[Entry], entries: list[Entry], last: bool) -> None:
         # what stayed as it was is the same object: others hold it too
         known = self.listings.peek(self.path) or {}
-
-        def take(entries: list[Entry], last: bool) -> None:
-            found: dict[str, Entry] = {}
-            for entry in entries:
-                # what a mount has on its way, or has unlinked while it is open, is nobody's business
-                if not entry.name.startswith(TEMPORARY):
-                    before = known.get(entry.name)
-                    found[entry.name] = before if before == entry else entry
-            listing.grow(found, last=last)
-
-        await self.storage.scan(self.inner, take)
+        found: dict[str, Entry] = {}
+        for entry in entries:
+            # what a mount has on its way, or has unlinked while it is open, is nobody's business
+            if not entry.name.startswith(TEMPORARY):
+                before = known.get(entry.name)
+                found[entry.name] = before if before == entry else entry
+        listing.grow(found, last=last)
 
     async def scan(self) -> AsyncIterator[Node]:
         listing = await self.listing()
@@ -116,7 +130,7 @@ class StorageDirectory(StorageNode, Directory):
                 raise parent.missing(names[-1])
         else:
             try:
-                entry = await self.storage.stat(f"{parent.inner.rstrip('/')}/{names[-1]}")
+                entry = await parent.look(names[-1])
             except NotFound as missing:
                 raise parent.missing(names[-1]) from missing  # the same words, listed or not
         return parent.child(entry), []

@@ -14,7 +14,7 @@ import trio
 from agavefs import names
 from agavefs.kernel import Deadlines, Kernel, handler
 from agavesh.client.errors import AgaveError, Changed, NotAllowed, NotEmpty, ReadOnly
-from agavesh.client.storage import SystemStorage, Take
+from agavesh.client.storage import Begun, SystemStorage, Take
 from tests.conftest import Tenant
 from tests.doors.conftest import mounted_here
 
@@ -130,24 +130,24 @@ async def test_the_way_to_the_home_can_be_gone_though_not_looked_at(
     home = tenant.path("data.demo", "/alice/a/b")
     home.mkdir(parents=True)
     (home / "f").write_bytes(b"mine")
-    locate, scan, closed = SystemStorage.locate, SystemStorage.scan, ("/", "/alice", "/alice/a", "/bob")
+    look, scan, closed = SystemStorage.look, SystemStorage.scan, ("/", "/alice", "/alice/a", "/bob")
 
     async def own_home(self: SystemStorage) -> str:
         return "/alice/a/b"
 
-    async def refusing_locate(self: SystemStorage, path: str) -> Any:
+    async def refusing_look(self: SystemStorage, path: str) -> Any:
         if path in closed:
             raise NotAllowed("no")
-        return await locate(self, path)
+        return await look(self, path)
 
-    async def refusing_scan(self: SystemStorage, path: str, take: Take) -> None:
+    async def refusing_scan(self: SystemStorage, path: str, take: Take, begun: Begun | None = None) -> None:
         if path in closed:
             raise NotAllowed("no")
-        await scan(self, path, take)
+        await scan(self, path, take, begun)
 
     async with mounted_here(tenant, tmp_path) as door:
         monkeypatch.setattr(SystemStorage, "home", own_home)
-        monkeypatch.setattr(SystemStorage, "locate", refusing_locate)
+        monkeypatch.setattr(SystemStorage, "look", refusing_look)
         monkeypatch.setattr(SystemStorage, "scan", refusing_scan)
         data = door.path.parent.parent
         assert await trio.to_thread.run_sync((data / "~/f").read_bytes) == b"mine"

@@ -10,7 +10,7 @@ import trio.testing
 
 from agavefs.looks import Looks
 from agavesh.client.errors import NotFound
-from agavesh.client.storage import Entry, Storage, Take
+from agavesh.client.storage import Begun, Entry, Storage, Take
 from agavesh.tree.listing import open_listings
 from agavesh.tree.storage import StorageDirectory
 
@@ -28,7 +28,7 @@ class Wide(Storage):
         self.let = trio.Semaphore(0)
         self.pages = 0
 
-    async def scan(self, path: str, take: Take) -> None:
+    async def scan(self, path: str, take: Take, begun: Begun | None = None) -> None:
         for begin in range(0, len(self.files), PAGE):
             await self.let.acquire()
             self.pages += 1
@@ -86,7 +86,7 @@ async def test_in_a_folder_of_few_pages_the_second_name_waits_for_the_listing() 
 
 async def test_a_listing_that_fails_on_its_way_is_an_error_to_who_wants_a_name() -> None:
     class Broken(Wide):
-        async def scan(self, path: str, take: Take) -> None:
+        async def scan(self, path: str, take: Take, begun: Begun | None = None) -> None:
             take([self._line("00000")], False)
             raise NotFound("gone meanwhile")
 
