@@ -303,10 +303,10 @@ class Kernel(pyfuse3.Operations):
         attributes.generation = inode.generation
         attributes.entry_timeout = attributes.attr_timeout = look.valid
         attributes.st_mode = pyfuse3.ModeT(_mode(look))
-        attributes.st_nlink = 0 if inode.gone else 1  # of a folder: how many are in it is not known
+        if inode.gone:
+            attributes.st_nlink = 0  # else 1, of a folder as well: how many are in it is not known
         attributes.st_uid, attributes.st_gid = self._owner
         size = attributes.st_size = entry.size or 0
-        attributes.st_blksize = _BLOCK
         attributes.st_blocks = (size + 511) // 512
         modified = attributes.st_ctime_ns = _nanoseconds(entry.modified)
         if noted is None:

@@ -66,6 +66,13 @@ class Ground(msgspec.Struct, frozen=True, gc=False):
     growing: bool
 
 
+class Common(msgspec.Struct, frozen=True, gc=False):
+    """What holds of all that one listing has told: their ground, and for how many seconds they are believed now."""
+
+    ground: Ground
+    valid: float
+
+
 @dataclass(frozen=True)
 class Outside(Link):
     """A name for a file of this machine: the target is no tree path."""
@@ -102,7 +109,7 @@ class Looks:
 
     def own(self, parent: Inode, name: str) -> Inode | None:
         """The inode at a place if it is written here, and not settled: the platform can't tell of it."""
-        return self._own.get(parent.number, {}).get(name)
+        return self._own.get(parent.number, {}).get(name) if self._own else None
 
     def all_own(self, parent: Inode) -> list[Inode]:
         """What is written here in a folder."""
@@ -319,8 +326,7 @@ class Looks:
             entry = msgspec.structs.replace(entry, size=spool.size, modified=spool.changed_at)
             valid = _OWN_VALID
         else:
-            trust = ground.trust if inode.fixed is None else self._fixed_fresh
-            valid = min(_VALID, max(0.0, trust - time.monotonic() + inode.told))
+            valid = self._valid(ground.trust if inode.fixed is None else self._fixed_fresh, inode.told)
             if link:
                 entry = msgspec.structs.replace(entry, size=len(os.fsencode(self.readlink(inode))))
             elif entry.kind != "dir" and (ground.growing or entry.size is None):
@@ -330,6 +336,23 @@ class Looks:
             version = UNSETTLED if mine else None if entry.is_dir else entry.version
             noted = self.attributes.of(inode.path, version)
         return Look(inode, entry, noted, ground.changeable and inode.entry.access & WRITE != 0, link, valid)
+
+    def common(self, folder: Inode, told: float) -> Common:
+        """What holds of all in a folder whose listing was told at that time."""
+        ground = self._ground(folder)
+        return Common(ground, self._valid(ground.trust, told))
+
+    def look_of_many(self, inode: Inode, common: Common) -> Look:
+        """As `look`, for what a listing has told: a wide folder is mostly this."""
+        if inode.spool is not None or self.attributes:
+            return self.look(inode)
+        entry, ground = inode.entry, common.ground
+        valid = 0.0 if entry.kind != "dir" and (ground.growing or entry.size is None) else common.valid
+        return Look(inode, entry, None, ground.changeable and entry.access & WRITE != 0, False, valid)
+
+    @staticmethod
+    def _valid(trust: float, told: float) -> float:
+        return min(_VALID, max(0.0, trust - time.monotonic() + told))
 
     def may_write(self, inode: Inode) -> None:
         """Whether it may be changed: quiet if so. ReadOnly; NotAllowed."""

@@ -8,7 +8,7 @@ new scan. It knows no FUSE.
 from __future__ import annotations
 
 from agavefs.inodes import Inode
-from agavefs.looks import Look, Looks
+from agavefs.looks import Common, Look, Looks
 from agavesh.client.storage import Entry
 from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.listing import Listing, ListingCache
@@ -27,6 +27,7 @@ class Scan:
         self._names: list[str] = []
         self._nodes: dict[str, Node] = {}  # where they are the tree's own
         self._told = 0.0
+        self._common: Common | None = None  # what holds of all that is listed
 
     async def begin(self) -> None:
         """Ask for what is in the folder, and wait for the first of it."""
@@ -36,6 +37,7 @@ class Scan:
         if isinstance(folder, StorageDirectory):
             self._listing = await folder.stream()
             self._names = self._listing.names()
+            self._common = self._looks.common(self._parent, self._listing.asked)
         elif isinstance(folder, Directory):
             self._told = time.monotonic()
             self._nodes = {node.name: node async for node in folder.scan()}
@@ -54,8 +56,10 @@ class Scan:
 
     async def reach(self, place: int) -> bool:
         """Wait until a place can be told of; False if the folder ends before it."""
-        if self._listing is not None and place >= self.here:
-            await self._listing.reach(place + 1 - len(self._own))
+        if self._listing is not None:
+            if place >= self.here:
+                await self._listing.reach(place + 1 - len(self._own))
+            self._common = self._looks.common(self._parent, self._listing.asked)
         return place < self.here
 
     def at(self, place: int) -> Look | None:
@@ -70,9 +74,10 @@ class Scan:
         if (own := self._looks.own(self._parent, name)) is not None:
             return self._looks.look(own)
         see = self._looks.inodes.see
-        if (listing := self._listing) is None:
+        if (listing := self._listing) is None or (common := self._common) is None:
             node = self._nodes[name]
             return self._looks.look(see(self._parent, name, node.entry, node, self._told, 0))
         if (entry := listing.items.get(name)) is None:
             return None
-        return self._looks.look(see(self._parent, name, entry, None, listing.asked, listing.asked_wall))
+        inode = see(self._parent, name, entry, None, listing.asked, listing.asked_wall)
+        return self._looks.look_of_many(inode, common)

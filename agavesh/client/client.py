@@ -190,13 +190,14 @@ class Agave:
         key: Callable[[T], object],
         limit: int,
         first: list[T] | None = None,
+        likely: Callable[[list[T]], int] = len,
         **arguments: Any,
     ) -> None:
         """All pages of a long list, several of them asked for at once. `take` gets each in its order, and whether it is
         the last.
 
         A thing of the list is decoded to a `record`, a struct with the fields that are wanted; `key` tells them apart.
-        Behind a `first` page, as `first_page` gives it, only the others.
+        Behind a `first` page, as `first_page` gives it, only the others. `likely` tells by it how many there may be.
         """
         operation: Operation = call.operation  # type: ignore[attr-defined]  # what is called is declared
 
@@ -204,8 +205,9 @@ class Agave:
             found: list[T] = await self._transport.result(operation, asked, record)
             return found
 
-        service = operation.service
-        await self._paging.ahead(page, take, service=service, key=key, limit=limit, arguments=arguments, first=first)
+        await self._paging.ahead(
+            page, take, service=operation.service, key=key, limit=limit, arguments=arguments, first=first, likely=likely
+        )
 
     async def first_page(
         self, call: Callable[..., Awaitable[Page[Any]]], *, record: type[T], **arguments: Any

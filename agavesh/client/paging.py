@@ -5,7 +5,8 @@ that this tenant has been seen to fill: the cap is no lower than that. A short a
 the cap.
 
 No answer says how many there are, so who wants all of a long list guesses (`ahead`): after a full page the next ones
-are asked for side by side, at the offsets at which they begin if they are full as well. Offsets shift when something is
+are asked for side by side, at the offsets at which they begin if they are full as well; as many as there probably are,
+where a first page tells something of that. Offsets shift when something is
 deleted meanwhile, and what lies at the border would be passed over: so each page begins with the last thing of the one
 before. Where it does not, or a guess was wrong, it goes back to what was taken, and on one by one.
 """
@@ -56,13 +57,15 @@ class Paging:
         arguments: Mapping[str, Any],
         most: int = AHEAD,
         first: list[T] | None = None,
+        likely: Callable[[list[T]], int] = len,
     ) -> None:
-        """Let `take` have each page in its order, and whether it is the last. `key` tells two things apart.
+        """Let `take` have each page in its order, and whether it is the last. `key` tells two apart, and `likely`
+        by a first page that may be cut how many there may be: so many are asked for side by side.
 
         It returns once no request is under way any more, which may be a moment after the last page was taken. What
         `take` raises ends it. A `first` page that came earlier is not asked for again, nor taken.
         """
-        run = _Ahead(self, functools.partial(call, limit=limit, **arguments), take, service, key, limit)
+        run = _Ahead(self, functools.partial(call, limit=limit, **arguments), take, service, key, limit, likely)
         trouble: AgaveError | None = None
         async with trio.open_nursery() as nursery:
             try:
@@ -157,10 +160,11 @@ class _Ahead(Generic[T]):
         service: str,
         key: Callable[[T], object],
         limit: int,
+        likely: Callable[[list[T]], int],
     ) -> None:
         self._paging, self._seen = paging, paging.seen
         self._call, self._take, self._service, self._key = call, take, service, key
-        self._limit = limit
+        self._limit, self._likely = limit, likely
         self._recent: deque[set[object]] = deque(maxlen=_RECENT)  # what was taken of late, by pages
         self._first: object = None  # the first thing of all, as a folder itself is in its listing
         self._last: object = None  # the last thing that was taken
@@ -199,7 +203,8 @@ class _Ahead(Generic[T]):
     async def _side_by_side(self, nursery: trio.Nursery, page: list[T], most: int) -> int | None:
         """What is behind a first page of many. None if that was all, else where one by one has to go on."""
         size, end = len(page), len(page)
-        ahead = min(most, 2 if size >= LIKELY else 1)
+        likely = self._likely(page) if size >= LIKELY else 0
+        ahead = min(most, max(2 if size >= LIKELY else 1, (likely - end) // size))
         under_way: deque[_Asked[T]] = deque()
         while size > 1:
             while len(under_way) < ahead and not any(asked.shorter(size) for asked in under_way):
@@ -216,7 +221,7 @@ class _Ahead(Generic[T]):
             self._taken(page, page[1:])
             if len(page) != size:
                 break
-            ahead = min(max(min(ahead + 1, SOON), end // size // 4), most)
+            ahead = min(max(min(ahead + 1, SOON), end // size // 4, (likely - end) // size), most)
         # things came or went meanwhile, or the tenant cuts at odd places: what was guessed is worth nothing
         for asked in under_way:
             asked.scope.cancel()
