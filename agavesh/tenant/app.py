@@ -128,6 +128,7 @@ class App:
         except (ClientDisconnect, Cut):
             if not asked.status:
                 await connection.drop()  # hypercorn would answer in our place
+            await connection.flush()
             # of one that was begun, hypercorn ends the connection
         finally:
             self.tenant.busy -= 1
@@ -146,8 +147,11 @@ class App:
         with suppress(Refusal):  # what is left comes too slowly: then no more of it is waited for
             await incoming.drain()
 
+        connection: Connection = scope["state"]["connection"]
+
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
+                connection.hold()  # until the body begins: one packet, and one waking for whoever reads it
                 asked.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", asked.id.encode())]
                 if incoming.given_up:
@@ -155,6 +159,8 @@ class App:
             elif scope["method"] != "HEAD":
                 asked.size += len(message.get("body", b""))
             await send(message)
+            if message["type"] != "http.response.start":
+                await connection.flush()  # nothing more may come for a while
 
         try:
             await response(scope, incoming.receive, self.tenant.faults.after(faults, noting))

@@ -260,6 +260,20 @@ async def test_a_long_request_on_a_connection_with_a_bound_for_heads_is_answered
                 assert (await http.get("/systems/v2/")).status_code == 200
 
 
+async def test_a_connection_that_nobody_uses_is_closed(bounded: Bounded) -> None:
+    async with bounded(idle=0.2) as tenant:
+        async with await connected(tenant) as never:
+            assert await heard(never) == b""
+        async with await connected(tenant) as used:
+            began = trio.current_time()
+            await used.send_all(head(tenant, "GET", "/systems/v2/") * 2)
+            assert (await heard(used)).count(b"HTTP/1.1 200") == 2
+            assert trio.current_time() - began < 10
+        async with tenant.http() as http:
+            with tenant.faults.slow("systems.list", 0.6):  # who waits for an answer is not idle
+                assert (await http.get("/systems/v2/")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/jobs/v2/", MEDIA, "/nowhere", "/systems/v2/x/roles"])
 async def test_a_body_that_stops_coming_is_given_up(bounded: Bounded, path: str) -> None:
     async with bounded(pause=0.3) as tenant, await connected(tenant) as stream:

@@ -65,6 +65,25 @@ async def test_an_upload_whose_client_vanishes_leaves_nothing(tenant, wire):
     assert not tenant.path("data.demo", "/alice/a").exists()
 
 
+async def test_head_and_body_of_a_small_answer_come_in_one_piece(tenant, wire):
+    tenant.path("data.demo", "/alice/small").write_bytes(b"x" * 2000)
+    for _ in range(3):
+        await wire.send("GET", f"{ALICE}/small")
+        head, body = (await wire.stream.receive_some(65536)).split(b"\r\n\r\n")
+        assert (head[:13], body) == (b"HTTP/1.1 200 ", b"x" * 2000)
+    await wire.send("HEAD", f"{ALICE}/small")
+    assert (await wire.stream.receive_some(65536)).endswith(b"\r\n\r\n")
+
+
+async def test_a_head_does_not_wait_for_a_body_that_is_slow(tenant, wire):
+    tenant.path("data.demo", "/alice/small").write_bytes(b"x" * 2000)
+    with tenant.faults.stalling("files.download"):
+        await wire.send("GET", f"{ALICE}/small")
+        assert await wire.status() == 200
+    with trio.fail_after(10):
+        assert await wire.stream.receive_some(65536) == b"x" * 2000
+
+
 async def test_a_download_whose_client_vanishes_ends(tenant, wire):
     with tenant.path("data.demo", "/alice/huge").open("wb") as huge:
         huge.truncate(2**43)
