@@ -128,3 +128,24 @@ def test_a_folder_stays_the_one_it_was_while_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "gone" / "b" / "link").symlink_to("f")
     with pytest.raises(OSError, match="symbolic links"):
         os.close(steady.open_file(tmp_path / "gone" / "b" / "link", os.O_RDONLY))
+
+
+def test_where_a_path_leads_is_what_its_links_say(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "disk")
+    folder = Path(disk.root) / "folder"
+    folder.mkdir(parents=True)
+    for name in ("plain", "was (deleted)", "ü \n\\x"):
+        (folder / name).touch()
+    (folder / os.fsdecode(b"\xff")).touch()
+    (folder / "sub").mkdir()
+    for name, target in {"to": "plain", "up": "..", "nowhere": "gone", "circle": "circle", "far": "sub/new"}.items():
+        (folder / name).symlink_to(target)
+    for name in (
+        *[each.name for each in folder.iterdir()],
+        "none",
+        "sub/none",
+        "plain/none",
+        "up/folder/to",
+        "nowhere/x",
+    ):
+        assert disk.at(f"/folder/{name}") == os.path.realpath(folder / name), name

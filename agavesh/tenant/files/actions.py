@@ -226,10 +226,10 @@ async def require_whole(ctx: Context, place: Place, needed: Pem, doing: str, *, 
 
 def look(ctx: Context, place: Place) -> os.stat_result:
     """What is at a place, or Refusal 404. A user's own home is made when it is first looked for."""
-    found = place.disk.stat(place.path)
+    found = place.stat()
     if found is None and ctx.tenant.files.is_home(place, ctx.user):
         place.disk.make_folder(place.path)
-        found = place.disk.stat(place.path)
+        found = place.stat()
     if found is None:
         raise Refusal(404, MISSING)
     return found

@@ -83,6 +83,28 @@ def said(problem: Exception) -> str:
     return f"{problem.strerror}: {Path(problem.filename or '').name}".rstrip(": ")
 
 
+def status(path: str) -> os.stat_result | None:
+    """What is at a path of this machine; None for nothing."""
+    try:
+        return os.stat(path)  # noqa: PTH116 - at every listing; a Path costs as much as the look
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _real(path: str) -> str:
+    """As `os.path.realpath`, which asks for every name in the path: the kernel says it of what is there in one go."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            found = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - at every request
+        finally:
+            os.close(fd)
+    except OSError:
+        found = ""
+    # the kernel adds " (deleted)" to the name of what went meanwhile, and a name may end so by itself
+    return found if found.startswith("/") and not found.endswith(" (deleted)") else os.path.realpath(path)
+
+
 class Disk:
     """A folder, which need not be there yet, and what is below it."""
 
@@ -97,10 +119,7 @@ class Disk:
         path = normal(path)
         if path == "/":
             return self.root
-        if follow:
-            found = os.path.realpath(self.root + path)
-        else:
-            found = f"{os.path.realpath(self.root + parent_of(path))}/{name_of(path)}"
+        found = _real(self.root + path) if follow else f"{_real(self.root + parent_of(path))}/{name_of(path)}"
         if found != self.root and not found.startswith(self.root + "/"):
             raise Refusal(403, f"The path {path} leads out of the system")
         return found
@@ -114,10 +133,7 @@ class Disk:
 
     def stat(self, path: str) -> os.stat_result | None:
         """What is at `path`, links followed; None for nothing."""
-        try:
-            return Path(self.at(path)).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return status(self.at(path))
 
     def is_dir(self, path: str) -> bool:
         found = self.stat(path)

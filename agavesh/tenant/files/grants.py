@@ -22,8 +22,8 @@ def permissions(ctx: Context, place: Place) -> Records:
     owner = (files.find(place) or ("", files.owner_of(place)))[1]
     granted: dict[str, tuple[int, bool]] = {owner: (Pem.ALL, True)}
     if not place.system.get("public"):
-        holders = ctx.store.sql("select username from roles where system = ? and role != 'NONE'", place.system_id)
-        granted |= {name: (Pem.ALL, True) for (name,) in holders}
+        holders = ctx.store.roles(place.system_id)
+        granted |= {name: (Pem.ALL, True) for name, role in holders.items() if role != "NONE"}
     for name, bits, recursive in ctx.store.grants(uuid):
         granted.setdefault(name, (bits, recursive))
     found = [_permission(ctx, place, name, bits, recursive) for name, (bits, recursive) in granted.items()]

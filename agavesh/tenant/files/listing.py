@@ -86,7 +86,11 @@ class Listings:
 
     async def names(self, folder: str) -> Names:
         """All names in a folder of this machine, in their order. OSError as from the folder itself."""
-        if (names := self._known(found := _Found(folder))) is None:
+        return await self._names(_Found(folder))
+
+    async def _names(self, found: _Found) -> Names:
+        folder = found.folder
+        if (names := self._known(found)) is None:
             if found.size <= BIG:
                 return self._keep(found, _scan(folder))
             async with self._scanning:
@@ -104,24 +108,35 @@ class Listings:
             self._kept[found.folder] = (found.version, names)
         return names
 
-    async def page(self, disk: Disk, path: str, offset: int, limit: int, *, caller: str) -> list[Item]:
+    async def page(
+        self, disk: Disk, path: str, offset: int, limit: int, *, caller: str, folder: str = ""
+    ) -> list[Item]:
         """`limit` files of a folder from `offset` on, with what they are; a name that is gone makes room for the next.
 
-        A link that leads out of the disk, or nowhere, is shown as itself.
+        A link that leads out of the disk, or nowhere, is shown as itself. `folder` is where it is on this machine, for
+        whoever knows that already.
         """
-        folder = disk.at(path)
-        whose = (caller, folder, *_Found(folder).version[:2])  # another folder in its place is another way
+        there = _Found(folder or disk.at(path))
+        whose = (caller, there.folder, *there.version[:2])  # another folder in its place is another way
         if (walk := self._walks.of(whose, offset)) is None:
-            walk = Walk(await self.names(folder), offset, offset)
+            walk = Walk(await self._names(there), offset, offset)
         items: list[Item] = []
         place, looked_at = walk.place_of(offset), 0
-        with steady.folder(folder) as there:
+        fd = steady.opened(there.folder)
+        try:
             for name in walk.names.after(place):
                 if len(items) >= limit:
                     break
                 looked_at += 1
-                if (item := _look(disk, there, name)) is not None:
-                    items.append((name, item))
+                try:
+                    item = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                if stat.S_ISLNK(item.st_mode):
+                    item = _led_to(disk, f"/proc/self/fd/{fd}/{name}") or item
+                items.append((name, item))
+        finally:
+            os.close(fd)
         if walk.gone_on(offset, place, len(items), looked_at):
             self._walks.keep(whose, walk)
         return items
@@ -132,18 +147,14 @@ def _scan(folder: str) -> Names:
         return Names(entry.name for entry in entries)
 
 
-def _look(disk: Disk, folder: str, name: str) -> os.stat_result | None:
-    path = f"{folder}/{name}"
-    try:
-        itself = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+def _led_to(disk: Disk, link: str) -> os.stat_result | None:
+    """What a link leads to; None where that is outside, or nothing, or a circle."""
+    if not (real := os.path.realpath(link)).startswith(disk.root + "/"):
         return None
-    if not stat.S_ISLNK(itself.st_mode) or not (real := os.path.realpath(path)).startswith(disk.root + "/"):
-        return itself
     try:
         return os.lstat(real)
-    except OSError:  # it leads nowhere, or in a circle
-        return itself
+    except OSError:
+        return None
 
 
 def shown(name: str) -> str:

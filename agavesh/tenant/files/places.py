@@ -6,6 +6,8 @@ the file records: uuid, owner, grants and history of a path, moved and removed w
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from agavesh.tenant.files.disk import Disk, ancestors, normal, parent_of
+from agavesh.tenant.files.disk import Disk, ancestors, normal, parent_of, status
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Unwritable
 from agavesh.tenant.words import Pem, new_uuid
@@ -42,6 +44,37 @@ class Place:
         """Another path of the same system."""
         return Place(self.system, path, self.disk)
 
+    def at(self) -> str:
+        """As `Disk.at`."""
+        return self.disk.at(self.path)
+
+    def stat(self) -> os.stat_result | None:
+        """What is there, links followed; None for nothing."""
+        return status(self.at())
+
+    def real(self, *, follow: bool = True) -> str:
+        """As `Disk.real`."""
+        return self.disk.real(self.path, follow=follow)
+
+
+class Found(Place):
+    """A place that is only read: where it leads is looked up once, and what is then done is done there."""
+
+    @functools.cached_property
+    def _at(self) -> str:
+        return super().at()
+
+    def at(self) -> str:
+        return self._at
+
+    def real(self, *, follow: bool = True) -> str:
+        if not follow:
+            return super().real(follow=False)
+        try:
+            return self._at.removeprefix(self.disk.root) or "/"
+        except Refusal:
+            return self.path
+
 
 class Files:
     """Places, rights and records."""
@@ -57,10 +90,7 @@ class Files:
             return "OWNER"
         if self._tenant.auth.is_admin(user):
             return "ADMIN"
-        rows = self._tenant.store.sql(
-            "select username, role from roles where system = ? and username in (?, 'world')", system["id"], user
-        )
-        roles = dict(rows)
+        roles = self._tenant.store.roles(system["id"])
         if system.get("public"):
             return str(max(roles.get(user, "NONE"), roles.get("world", "USER"), key=ROLES.index))
         return str(roles.get(user, "NONE"))
@@ -89,6 +119,11 @@ class Files:
         raise Refusal(404, f"No default {kind.lower()} system found. Please register one and set it as your default")
 
     # places ----------------------------------------------------------------------------------------------------------
+
+    def found(self, user: str, system_id: str | None, path: str) -> Found:
+        """As `place`, for a request that only reads."""
+        place = self.place(user, system_id, path)
+        return Found(place.system, place.path, place.disk)
 
     def place(self, user: str, system_id: str | None, path: str) -> Place:
         """What a caller means by a system (None: the default one) and a path: from the root with a leading slash, else
@@ -131,7 +166,7 @@ class Files:
         `follow=False` is for what is done to a link itself, if it is the last part of the path.
         """
         bits = self._rights(place, user)
-        if bits and (real := place.disk.real(place.path, follow=follow)) != place.path:
+        if bits and (real := place.real(follow=follow)) != place.path:
             bits &= self._rights(place.on(real), user)
         return bits
 
@@ -148,8 +183,7 @@ class Files:
         It does not hang on the caller's own role, which may be a stronger one; and the role that all have where
         nothing was given opens nobody's home.
         """
-        rows = self._tenant.store.sql("select 1 from roles where system = ? and username = 'world'", system["id"])
-        return bool(rows)
+        return "world" in self._tenant.store.roles(system["id"])
 
     def _decided(self, place: Place, user: str) -> Pem | None:
         """What the user may do at a place and everywhere below it, where no owner and no grant has a say."""
@@ -184,7 +218,10 @@ class Files:
 
     def inherited(self, folder: Place, user: str) -> Pem:
         """What the user may do with a file in the folder that nothing special is known of."""
-        return self.rights(folder.on(folder.path.rstrip("/") + f"/{NOBODYS}"), user, follow=False)
+        bits = self._rights(folder.on(f"{folder.path.rstrip('/')}/{NOBODYS}"), user)
+        if bits and (real := folder.real()) != folder.path:
+            bits &= self._rights(folder.on(f"{real.rstrip('/')}/{NOBODYS}"), user)
+        return bits
 
     def special(self, folder: Place, user: str, paths: Sequence[str]) -> set[str]:
         """Those of the paths of files in a folder that may have other rights than `inherited`."""
@@ -200,7 +237,7 @@ class Files:
 
     def granted_to(self, place: Place, name: str) -> Pem:
         """What the nearest grants let one name do, whoever owns the file; where links lead, too."""
-        real = place.on(place.disk.real(place.path))
+        real = place.on(place.real())
         return self._granted(place, "", (name,)) & self._granted(real, "", (name,))
 
     def _granted(self, place: Place, user: str, names: tuple[str, ...] | None = None) -> Pem:

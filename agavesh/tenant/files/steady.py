@@ -16,15 +16,26 @@ from pathlib import Path
 DOWN = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # to open a folder on the way, and no link
 
 
+def opened(path: str) -> int:
+    """A folder, opened to look in and to name what is below; the caller closes it."""
+    fd = os.open("/", DOWN)
+    try:
+        for name in path.split("/"):
+            if name:
+                below = os.open(name, DOWN, dir_fd=fd)
+                os.close(fd)
+                fd = below
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 @contextlib.contextmanager
 def folder(path: str | Path) -> Iterator[str]:
     """A folder as a path that stays the same folder's in the block, wherever its own path leads by then."""
-    fd = os.open("/", DOWN)
+    fd = opened(os.fspath(path))
     try:
-        for name in Path(path).parts[1:]:
-            below = os.open(name, DOWN, dir_fd=fd)
-            os.close(fd)
-            fd = below
         yield f"/proc/self/fd/{fd}"
     finally:
         os.close(fd)
@@ -32,9 +43,12 @@ def folder(path: str | Path) -> Iterator[str]:
 
 def open_file(path: str | Path, flags: int) -> int:
     """Open what is at a path; it is no link."""
-    path = Path(path)
-    with folder(path.parent) as there:
-        return os.open(f"{there}/{path.name}", flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    above, _, name = os.fspath(path).rpartition("/")
+    fd = opened(above)
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def rename(source: Path, target: Path) -> None:

@@ -26,7 +26,7 @@ from agavesh.tenant.files.grants import forbid, permissions, permit
 from agavesh.tenant.files.history import history
 from agavesh.tenant.files.listing import shown
 from agavesh.tenant.files.patches import start_of
-from agavesh.tenant.files.places import Place
+from agavesh.tenant.files.places import Found, Place
 from agavesh.tenant.files.staging import import_name
 from agavesh.tenant.files.trees import erase
 from agavesh.tenant.notifications.life import links
@@ -48,14 +48,14 @@ async def resume(tenant: Tenant) -> None:
 
 
 async def listOnDefaultSystem(ctx: Context, *, filePath: str, limit: int, offset: int) -> Result:
-    return await _listing(ctx, _place(ctx, None, filePath), limit, offset)
+    return await _listing(ctx, _found(ctx, None, filePath), limit, offset)
 
 
 async def list(ctx: Context, *, systemId: str, filePath: str, limit: int, offset: int) -> Result:
-    return await _listing(ctx, _place(ctx, systemId, filePath), limit, offset)
+    return await _listing(ctx, _found(ctx, systemId, filePath), limit, offset)
 
 
-async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Records:
+async def _listing(ctx: Context, place: Found, limit: int, offset: int) -> Records:
     files = ctx.tenant.files
     files.require(place, ctx.user, Pem.READ, "view")
     found = look(ctx, place)
@@ -67,7 +67,9 @@ async def _listing(ctx: Context, place: Place, limit: int, offset: int) -> Recor
     # wire: the entry "." takes one place of the first page
     entries = [lines.listed(".", place.path, found, word, uuid)] if offset == 0 and limit else []
     first = max(offset - 1, 0)
-    items = await ctx.tenant.listings.page(place.disk, place.path, first, limit - len(entries), caller=ctx.user)
+    items = await ctx.tenant.listings.page(
+        place.disk, place.path, first, limit - len(entries), caller=ctx.user, folder=place.at()
+    )
     inherited = pem_word(files.inherited(place, ctx.user))
     base = place.path.rstrip("/") + "/"
     named = [(shown(raw), item) for raw, item in items]
@@ -116,11 +118,11 @@ class _Lines:
 
 
 async def downloadFromDefaultSystem(ctx: Context, *, sourcefilePath: str) -> Result:
-    return _bytes(ctx, _place(ctx, None, sourcefilePath))
+    return _bytes(ctx, _found(ctx, None, sourcefilePath))
 
 
 async def download(ctx: Context, *, systemId: str, filePath: str) -> Result:
-    return _bytes(ctx, _place(ctx, systemId, filePath))
+    return _bytes(ctx, _found(ctx, systemId, filePath))
 
 
 @route("GET", "/files/v2/download/{username}/system/{systemId}/{filePath}", token=False)
@@ -128,17 +130,17 @@ async def public_download(ctx: Context, *, username: str, systemId: str, filePat
     """A file that was granted to `public`, for anybody; the path is meant as by the user named."""
     refused = Refusal(403, "The file is not public")  # nothing more, of a system that there is not, either
     try:
-        place = ctx.tenant.files.place(username, systemId, filePath)
+        place = ctx.tenant.files.found(username, systemId, filePath)
     except Refusal:
         raise refused from None
     if not ctx.tenant.files.granted_to(place, "public") & Pem.READ:
         raise refused
-    return bytes_of(ctx, place.disk.at(place.path), name_of(place.path))
+    return bytes_of(ctx, place.at(), name_of(place.path))
 
 
-def _bytes(ctx: Context, place: Place) -> Result:
+def _bytes(ctx: Context, place: Found) -> Result:
     ctx.tenant.files.require(place, ctx.user, Pem.READ, "read")
-    body = bytes_of(ctx, place.disk.at(place.path), name_of(place.path))
+    body = bytes_of(ctx, place.at(), name_of(place.path))
     if ctx.request.method != "HEAD" and body.start == 0:  # a read in ranges is one download
         with contextlib.suppress(Unwritable):  # a full disk keeps nobody from reading
             uuid = ctx.tenant.files.seen(place, ctx.user)
@@ -313,6 +315,10 @@ def told(ctx: Context, uuid: str) -> Record | None:
 
 
 # shared --------------------------------------------------------------------------------------------------------------
+
+
+def _found(ctx: Context, system: str | None, path: str) -> Found:
+    return ctx.tenant.files.found(ctx.user, system, path)
 
 
 def _place(ctx: Context, system: str | None, path: str) -> Place:
