@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import cachetools
 import msgspec
 import trio
 
@@ -72,6 +73,8 @@ class Auth:
         self._looks = trio.CapacityLimiter(LOOKS)
         self._admin: dict[str, bool] = {}
         self._narrowed: dict[str, frozenset[str]] = {}  # by a client's key, the services that it is let into
+        self._tokens: cachetools.LRUCache[str, tuple[str, float, int, str]] = cachetools.LRUCache(4096)
+        store.remember("tokens", self._tokens)
         self.reload()
 
     def reload(self) -> None:
@@ -251,12 +254,15 @@ class Auth:
 
     def caller(self, token: str, operation: str = "") -> Caller:
         """Whose access token this is. `operation` is what is called with it: its key, or its path."""
-        rows = self._store.sql(
-            "select username, expires, revoked, client from tokens where hash = ? and not refresh", fingerprint(token)
-        )
-        if not rows:
-            return Caller("", 900901)
-        username, expires, revoked, client = rows[0]
+        known = fingerprint(token)
+        if (row := self._tokens.get(known)) is None:
+            rows = self._store.sql(
+                "select username, expires, revoked, client from tokens where hash = ? and not refresh", known
+            )
+            if not rows:
+                return Caller("", 900901)
+            row = self._tokens[known] = rows[0]
+        username, expires, revoked, client = row
         if revoked:
             return Caller("", 900904)
         if expires <= time.time():

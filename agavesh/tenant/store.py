@@ -19,7 +19,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ create table if not exists credentials (
 
 VERSION = 1  # of the tables: a file with others is refused rather than misread
 
+_EVENT = "insert into events (uuid, at, status, by, description, more) values (?, ?, ?, ?, ?, ?)"
+
 PAUSE = 5.0  # seconds before work that could not be written down is tried again
 
 Record = dict[str, Any]
@@ -98,18 +100,11 @@ class Unwritable(OSError):
     """Records cannot be written, or read, now: the disk is full, most likely. Nothing of what was asked was done."""
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as problem:
-        # the low byte is the kind, the others say more of it
-        number = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}.get(
-            problem.sqlite_errorcode & 0xFF
-        )
-        if number is None:
-            raise
-        raise Unwritable(number, os.strerror(number)) from problem
+def _unwritable(problem: sqlite3.OperationalError) -> Unwritable | None:
+    """The same for those who know nothing of SQLite; None for a fault of ours."""
+    # the low byte is the kind, the others say more of it
+    number = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}.get(problem.sqlite_errorcode & 0xFF)
+    return None if number is None else Unwritable(number, os.strerror(number))
 
 
 def sync(path: Path) -> None:
@@ -151,10 +146,11 @@ class Store:
         """`more`: statements that make the tables of single services, where they are not there yet."""
         self._path = path
         self.heard: Callable[[Event], None] | None = None
+        self.listens: Callable[[str, str], bool] = lambda uuid, status: True
         self._at_end: list[Callable[[], None]] = []
         path.touch(mode=0o600)
         # the tenant's only thread for it is trio's, but tests look in from theirs when it is still
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.execute("pragma secure_delete = on")  # what is deleted may have been a secret
@@ -163,14 +159,22 @@ class Store:
             self._db.executescript(tables)
         self._db.execute(f"pragma user_version = {VERSION}")
         self._kept: cachetools.LRUCache[tuple[str, str], Record] = cachetools.LRUCache(4096)
+        self._roles: cachetools.LRUCache[str, dict[str, str]] = cachetools.LRUCache(1024)
+        self._remembered: list[MutableMapping[Any, Any]] = [self._kept]
+        self.remember("roles", self._roles)
         self._touched: set[Path] = set()
         self._asked = self._flushed = 0  # who waits for the disk has a number; all up to the second have been served
         self._flushing = trio.Lock()
 
     def checkpoint(self) -> None:
         """Bring what the write-ahead log holds into the file. It waits for the disk: call it in a thread."""
-        with _translated(), contextlib.closing(sqlite3.connect(self._path)) as db:
-            db.execute("pragma wal_checkpoint(passive)")
+        try:
+            with contextlib.closing(sqlite3.connect(self._path)) as db:
+                db.execute("pragma wal_checkpoint(passive)")
+        except sqlite3.OperationalError as problem:
+            if (unwritable := _unwritable(problem)) is None:
+                raise
+            raise unwritable from problem
 
     def touched(self, *folders: Path) -> None:
         """Files were put into these folders, or taken out: `flushed` is to see to them too."""
@@ -210,8 +214,12 @@ class Store:
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement; its rows. Unwritable if the disk does not let it."""
-        with _translated():
+        try:
             return self._db.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as problem:
+            if (unwritable := _unwritable(problem)) is None:
+                raise
+            raise unwritable from problem
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -228,15 +236,36 @@ class Store:
         except BaseException:
             if self._db.in_transaction:  # a full disk may have ended it already
                 self._db.execute("rollback")
-            self._kept.clear()
+            for each in self._remembered:
+                each.clear()
             raise
         finally:
             self._at_end.clear()
+
+    def remember(self, table: str, rows: MutableMapping[Any, Any]) -> None:
+        """Rows of a table may be kept in `rows`: it is emptied whenever the table is written, by whatever statement,
+        and when a write is taken back."""
+        forget = f"forget_{table}"
+        self._db.create_function(forget, 0, rows.clear)
+        for act in ("insert", "update", "delete"):
+            self._db.execute(
+                f"create temp trigger {forget}_{act} after {act} on main.{table} begin select {forget}(); end"
+            )
+        self._remembered.append(rows)
 
     def at_end(self, do: Callable[[], None]) -> None:
         """Do something more in the transaction under way, when all else is done in it: it sees what has become of
         the disk. What it raises undoes everything."""
         self._at_end.append(do)
+
+    # roles -----------------------------------------------------------------------------------------------------------
+
+    def roles(self, system: str) -> Mapping[str, str]:
+        """Who has which role on a system."""
+        if (kept := self._roles.get(system)) is None:
+            kept = dict(self.sql("select username, role from roles where system = ? order by username", system))
+            self._roles[system] = kept
+        return kept
 
     # records ---------------------------------------------------------------------------------------------------------
 
@@ -292,15 +321,15 @@ class Store:
         """Add one event to the history of `uuid`; `more` is what else its entry shows, such as `progress`.
 
         Who listens by `heard` hears of it in the same transaction, and of what is `told` besides: who was granted
-        what, or the values of an event of a job's own.
+        what, or the values of an event of a job's own. `listens` may say beforehand that nobody does.
         """
+        row = (uuid, time.time(), status, by, description, msgspec.json.encode(more) if more else None)
+        if self.heard is None or not self.listens(uuid, status):
+            self.sql(_EVENT, *row)
+            return
         with self.together():
-            self.sql(
-                "insert into events (uuid, at, status, by, description, more) values (?, ?, ?, ?, ?, ?)",
-                uuid, time.time(), status, by, description, msgspec.json.encode(more) if more else None,
-            )  # fmt: skip
-            if self.heard is not None:
-                self.heard(Event(uuid, status, by, description, told))
+            self.sql(_EVENT, *row)
+            self.heard(Event(uuid, status, by, description, told))
 
     def tell(self, uuid: str, status: str, description: str, *, by: str, about: str) -> None:
         """Something happened to the thing of `about` that those who listen to `uuid` may want to hear of.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,32 @@ def test_no_other_record_is_looked_at_for_it(store: Store) -> None:
     store._db.set_trace_callback(None)
     (plan,) = store.sql(f"explain query plan {asked[0]}")
     assert "USING INDEX records_by_uuid (<expr>=?)" in plan[3]
+
+
+def test_what_is_remembered_of_a_table_is_forgotten_with_every_write_of_it(store: Store) -> None:
+    kept = {"some": "rows"}
+    store.remember("grants", kept)
+
+    def forgotten(statement: str) -> bool:
+        kept["some"] = "rows"
+        store.sql(statement)
+        return not kept
+
+    assert not forgotten("delete from roles")
+    assert not forgotten("delete from grants")  # there is nothing
+    assert forgotten("insert into grants values ('1', 'bob', 1, 0)")
+    assert forgotten("insert or replace into grants values ('1', 'bob', 7, 0)")
+    assert forgotten("update grants set bits = 3")
+    assert not forgotten("select * from grants")
+    assert forgotten("delete from grants")
+
+
+def test_roles_that_were_not_given_after_all_are_not_remembered(store: Store) -> None:
+    with contextlib.suppress(ZeroDivisionError), store.together():
+        store.sql("insert into roles values ('s', 'bob', 'USER')")
+        assert store.roles("s") == {"bob": "USER"}
+        raise ZeroDivisionError
+    assert store.roles("s") == {}
 
 
 def test_records_of_an_earlier_version_are_found_so_too(tmp_path: Path, store: Store) -> None:

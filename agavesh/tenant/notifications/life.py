@@ -58,7 +58,7 @@ class Notifications:
         self._schedule = Schedule()
         self._under_way: dict[str, trio.CancelScope] = {}  # by subscription
         self._wake = trio.Event()
-        tenant.store.heard = self.heard
+        tenant.store.heard, tenant.store.listens = self.heard, self.listens
 
     # subscriptions ---------------------------------------------------------------------------------------------------
 
@@ -151,6 +151,10 @@ class Notifications:
             scope.cancel()
 
     # events ----------------------------------------------------------------------------------------------------------
+
+    def listens(self, uuid: str, status: str) -> bool:
+        """Whether `heard` may have to do something about an event."""
+        return self.kept.maybe_hearing(uuid) or status in FINAL or status in GONE
 
     def heard(self, event: Event) -> None:
         """An event is being recorded: what is to be told of it is written down in the same transaction."""

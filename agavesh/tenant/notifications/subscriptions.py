@@ -57,6 +57,8 @@ class Subscriptions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        rows = store.sql("select distinct resource from subscriptions where hearing")
+        self._heard = {resource for (resource,) in rows}  # and some of which nobody hears any more
 
     # subscriptions ---------------------------------------------------------------------------------------------------
 
@@ -66,6 +68,8 @@ class Subscriptions:
 
     def put(self, record: Record, *, hearing: bool) -> None:
         """Write one, new or not."""
+        if hearing:
+            self._heard.add(record["associatedUuid"])
         self._store.sql(
             "insert into subscriptions (id, owner, resource, event, hearing, ended, body) values (?, ?, ?, ?, ?, ?, ?)"
             " on conflict do update set resource = excluded.resource, event = excluded.event,"
@@ -90,6 +94,10 @@ class Subscriptions:
         """Those that hear of a resource by its uuid."""
         rows = self._store.sql("select body from subscriptions where resource = ? and hearing", resource)
         return [msgspec.json.decode(body) for (body,) in rows]
+
+    def maybe_hearing(self, resource: str) -> bool:
+        """Whether somebody may hear of a resource; mostly nobody does, and this is no look at the rows."""
+        return resource in self._heard or "*" in self._heard
 
     def hearing(self, resource: str, event: str, *, everything: bool) -> dict[str, list[Record]]:
         """Those that hear of an event of a resource, by owner; with `everything` those too that hear of all things."""

@@ -15,8 +15,8 @@ EVERYBODY = "world"  # whose role all users have once the system is public
 def roles(ctx: Context, system_id: str) -> Records:
     """All who have a role, the owner first."""
     system = _with_roles(ctx, system_id)
-    rows = ctx.store.sql("select username, role from roles where system = ? order by username", system_id)
-    found = {system["owner"]: "OWNER"} | {name: role for name, role in rows if name != system["owner"]}
+    given = ctx.store.roles(system_id)
+    found = {system["owner"]: "OWNER"} | {name: role for name, role in given.items() if name != system["owner"]}
     return [_role(ctx, system_id, name, role) for name, role in found.items()]
 
 
