@@ -64,12 +64,12 @@ def _ago(text: str) -> timedelta | None:
     return timedelta(seconds=int(found[1] or 1) * span)
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")
+_plain = re.compile(r"[A-Za-z0-9/._~-]*").fullmatch
 
 
 def quoted(path: str) -> str:
     """A path as it stands in a URL. Most need no quoting, and the look is cheaper."""
-    return path if _PLAIN.fullmatch(path) else quote(path)
+    return path if _plain(path) else quote(path)
 
 
 class Pem(enum.IntFlag):

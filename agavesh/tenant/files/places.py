@@ -225,7 +225,7 @@ class Files:
 
     def special(self, folder: Place, user: str, paths: Sequence[str]) -> set[str]:
         """Those of the paths of files in a folder that may have other rights than `inherited`."""
-        if self._decided(folder, user) is not None:
+        if not paths or self._decided(folder, user) is not None:
             return set()
         rows = self._tenant.store.sql(
             "select distinct path from files left join grants using (uuid)"

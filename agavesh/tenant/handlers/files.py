@@ -72,12 +72,13 @@ async def _listing(ctx: Context, place: Found, limit: int, offset: int) -> Recor
     )
     inherited = pem_word(files.inherited(place, ctx.user))
     base = place.path.rstrip("/") + "/"
+    address = lines.address(base)
     named = [(shown(raw), item) for raw, item in items]
     special = files.special(place, ctx.user, [base + name for name, _ in named])
     for name, item in named:
         path = base + name
-        word = pem_word(files.rights(place.on(path), ctx.user)) if path in special else inherited
-        entries.append(lines.line(name, path, item, word))
+        word = pem_word(files.rights(place.on(path), ctx.user)) if special and path in special else inherited
+        entries.append(lines.line(name, path, item, word, address + quoted(name)))
     return entries
 
 
@@ -89,7 +90,11 @@ class _Lines:
         self._media = f"{self._url}/files/v2/media/system/{system}/"
         self._system_link = {"href": f"{self._url}/systems/v2/{system}"}
 
-    def line(self, name: str, path: str, found: os.stat_result, permissions: str) -> Record:
+    def address(self, path: str) -> str:
+        """Where the bytes of a path are to be had."""
+        return self._media + quoted(path)
+
+    def line(self, name: str, path: str, found: os.stat_result, permissions: str, address: str) -> Record:
         folder = stat.S_ISDIR(found.st_mode)
         return {
             "name": name,
@@ -101,12 +106,12 @@ class _Lines:
             "mimeType": "text/directory" if folder else mime_of(name),
             "type": "dir" if folder else "file",
             "system": self._system,
-            "_links": {"self": {"href": self._media + quoted(path)}, "system": self._system_link},
+            "_links": {"self": {"href": address}, "system": self._system_link},
         }
 
     def listed(self, name: str, path: str, found: os.stat_result, permissions: str, uuid: str | None) -> Record:
         """The line of what was asked for, which has more links than those of its children."""
-        line = self.line(name, path, found, permissions)
+        line = self.line(name, path, found, permissions, self.address(path))
         line["_links"]["history"] = {"href": f"{self._url}/files/v2/history/system/{self._system}/{quote(path)}"}
         if uuid is not None:
             query = quote(f'{{"associationIds":"{uuid}"}}')
