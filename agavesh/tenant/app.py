@@ -27,7 +27,6 @@ from agavesh.tenant import envelope, handlers, search
 from agavesh.tenant.access import Asked, told
 from agavesh.tenant.auth import Denied
 from agavesh.tenant.bodies import body_of
-from agavesh.tenant.connections import Connection
 from agavesh.tenant.context import Answer, Context, Handler, Result, Route, service_of
 from agavesh.tenant.faults import Cut, Trouble
 from agavesh.tenant.files.disk import storage_trouble
@@ -115,21 +114,13 @@ class App:
         tenant.known = frozenset(endpoint.name for endpoint in self.routes.targets())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await send({"type": "websocket.close"})  # the other kind that hypercorn knows
-            return
         asked = Asked(scope["method"])
-        connection: Connection = scope["state"]["connection"]
         self.tenant.busy += 1
         self.tenant.served += 1
         try:
-            with connection.asked():
-                await self._answer(scope, receive, send, asked)
+            await self._answer(scope, receive, send, asked)
         except (ClientDisconnect, Cut):
-            if not asked.status:
-                await connection.drop()  # hypercorn would answer in our place
-            await connection.flush()
-            # of one that was begun, hypercorn ends the connection
+            pass  # what has no end ends the connection
         finally:
             self.tenant.busy -= 1
             if self.tenant.access_log is not None:
@@ -147,11 +138,8 @@ class App:
         with suppress(Refusal):  # what is left comes too slowly: then no more of it is waited for
             await incoming.drain()
 
-        connection: Connection = scope["state"]["connection"]
-
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                connection.hold()  # until the body begins: one packet, and one waking for whoever reads it
                 asked.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", asked.id.encode())]
                 if incoming.given_up:
@@ -159,8 +147,6 @@ class App:
             elif scope["method"] != "HEAD":
                 asked.size += len(message.get("body", b""))
             await send(message)
-            if message["type"] != "http.response.start":
-                await connection.flush()  # nothing more may come for a while
 
         try:
             await response(scope, incoming.receive, self.tenant.faults.after(faults, noting))

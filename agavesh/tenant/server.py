@@ -1,4 +1,4 @@
-"""A tenant that listens: hypercorn on trio, one per folder, found by its `tenant.json`.
+"""A tenant that listens: one per folder, found by its `tenant.json`.
 
 `running` is the tenant in this process, for as long as its block lasts; `serve` is the same as a program, with signals,
 the state file, an end when idle, and the seed of a fresh folder.
@@ -11,7 +11,6 @@ import fcntl
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +20,6 @@ from typing import Any
 
 import msgspec
 import trio
-from hypercorn.config import Config
 
 from agavesh.tenant import handlers, store
 from agavesh.tenant.app import App
@@ -32,7 +30,7 @@ from agavesh.tenant.confine import Confinement
 from agavesh.tenant.connections import Serving
 from agavesh.tenant.demo.seed import PEOPLE, SMALL, Seed, plant
 from agavesh.tenant.state import Tenant, write_private
-from agavesh.tenant.tls import certificate
+from agavesh.tenant.tls import certificate, context
 
 GRACE = 3.0  # seconds that requests under way have when the server is told to end
 CHECKPOINTS = 20.0  # seconds between two
@@ -82,7 +80,8 @@ async def running(
             await plant(tenant, seed)
             app = App(tenant)
             tenant.url = _url(host, listener.getsockname()[1], tls)
-            serving = Serving(app, _config(listener, root / "tls" if tls else None, host, bounds), bounds, grace=grace)
+            shown = context(certificate(root / "tls", host)) if tls else None
+            serving = Serving(app, listener.dup(), shown, bounds, grace=grace)
             await nursery.start(serving.run)
             listener.close()  # what serves has its own hold on it
             nursery.start_soon(_checkpoints, tenant)
@@ -207,24 +206,6 @@ def _leave_in_any_case(seconds: float) -> None:
     watch = threading.Timer(seconds, os._exit, (0,))
     watch.daemon = True
     watch.start()
-
-
-def _config(listener: socket.socket, tls: Path | None, host: str, bounds: Bounds) -> Config:
-    config = Config()
-    if tls is not None:
-        found = certificate(tls, host)
-        config.certfile, config.keyfile = str(found.chain), str(found.key)
-        config.alpn_protocols = ["http/1.1"]
-    config.bind = [f"fd://{os.dup(listener.fileno())}"]
-    config.backlog = 512
-    config.accesslog = None  # lines of requests could hold what is nobody's business
-    config.loglevel = "WARNING"
-    config.keep_alive_timeout = bounds.idle
-    config.keep_alive_max_requests = sys.maxsize
-    config.h11_max_incomplete_size = bounds.head
-    config.ssl_handshake_timeout = bounds.head_time
-    config.include_server_header = False
-    return config
 
 
 def _listener(host: str, port: int, root: Path) -> socket.socket:

@@ -7,6 +7,7 @@ what the server shows. The authority's own key is never written, so nobody can h
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,17 @@ def certificate(folder: Path, host: str = "127.0.0.1") -> Certificate:
     if not _good(found, host):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make(found, host)
+    return found
+
+
+def context(shown: Certificate) -> ssl.SSLContext:
+    """What a server shows it by. Only HTTP/1.1 is spoken behind it."""
+    found = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    found.minimum_version = ssl.TLSVersion.TLSv1_2
+    found.set_ciphers("ECDHE+AESGCM")
+    found.options |= ssl.OP_NO_COMPRESSION
+    found.set_alpn_protocols(["http/1.1"])
+    found.load_cert_chain(shown.chain, shown.key)
     return found
 
 

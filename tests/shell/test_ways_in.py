@@ -177,7 +177,7 @@ def test_one_command_loads_what_it_needs_and_never_the_prompt_or_the_tenant(word
     done = subprocess.run(
         [sys.executable, "-c", code, word], capture_output=True, text=True, env=environment, timeout=60, check=True
     )
-    heavy = {"httpx", "trio", "msgspec", "prompt_toolkit", "starlette", "hypercorn", "agavesh.tenant", "inspect"}
+    heavy = {"httpx", "trio", "msgspec", "prompt_toolkit", "starlette", "agavesh.tenant", "inspect"}
     found = heavy & set(done.stderr.split())
     assert found - {"inspect"} == loaded
     assert ("inspect" in found) <= bool(loaded)

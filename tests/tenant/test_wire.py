@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 from urllib.parse import quote
 
 import pytest
@@ -11,12 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from agavesh.api import control
+from agavesh.tenant import server
 from agavesh.tenant.app import routes
 from agavesh.tenant.files import uploads
 from agavesh.tenant.refusal import Refusal
+from tests.conftest import Tenant
 
 ROUTES = routes()
 ALICE = "/files/v2/media/system/data.demo//alice"
+MKDIR = b'{"action": "mkdir", "path": "made"}'
 
 
 class Wire:
@@ -63,6 +69,67 @@ async def test_an_upload_whose_client_vanishes_leaves_nothing(tenant, wire):
     await quiet(tenant)
     assert list((tenant.root / "staging").iterdir()) == []
     assert not tenant.path("data.demo", "/alice/a").exists()
+
+
+async def test_who_asks_whether_to_send_a_body_is_told_so(tenant, wire):
+    headers = ("Content-Type: application/json", "Expect: 100-continue")
+    await wire.send("PUT", ALICE, *headers, length=len(MKDIR))
+    assert await wire.stream.receive_some(65536) == b"HTTP/1.1 100 \r\n\r\n"
+    await wire.stream.send_all(MKDIR)
+    assert await wire.status() == 201
+    await wire.send("PUT", "/nowhere", *headers, length=len(MKDIR))
+    assert await wire.status() == 100
+    await wire.stream.send_all(MKDIR)
+    assert await wire.status() == 404
+
+
+async def test_requests_that_come_at_once_are_answered_in_their_order(tenant, wire):
+    names = [f"file{number}" for number in range(40)]
+    for name in names:
+        tenant.path("data.demo", f"/alice/{name}").write_text(name)
+    lines = [f"GET {ALICE}/{name} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {wire.token}\r\n\r\n" for name in names]
+    await wire.stream.send_all("".join(lines).encode())
+    answer = b""
+    with trio.fail_after(20):
+        while not answer.endswith(names[-1].encode()):
+            answer += await wire.stream.receive_some()
+    assert re.findall(rb"\r\n\r\n(file\d+)", answer) == [name.encode() for name in names]
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nabcdefgh\r\n"])
+async def test_a_body_that_is_no_http_is_refused_and_ends_the_connection(tenant, wire, body):
+    lines = ["Content-Type: application/json", "Transfer-Encoding: chunked"]
+    head = "\r\n".join([f"PUT {ALICE} HTTP/1.1", "Host: x", f"Authorization: Bearer {wire.token}", *lines, "", ""])
+    await wire.stream.send_all(head.encode() + body)
+    answer = b""
+    with trio.fail_after(10), contextlib.suppress(trio.BrokenResourceError):
+        while piece := await wire.stream.receive_some():
+            answer += piece
+    assert answer[:12] == b"HTTP/1.1 400"
+
+
+async def test_at_the_end_what_is_under_way_is_answered_and_nothing_more(tenant_root):
+    said = b""
+
+    async def ask(wire):
+        nonlocal said
+        await wire.send("GET", "/systems/v2/")
+        await wire.send("GET", "/jobs/v2/")
+        async for piece in wire.stream:
+            said += piece
+
+    async with trio.open_nursery() as nursery:
+        async with server.running(tenant_root, grace=10) as state:
+            host, port = state.url.removeprefix("http://").split(":")
+            idle, busy = [await trio.open_tcp_stream(host, int(port)) for _ in range(2)]
+            fault = state.faults.add(control.Slow(operation="systems.list", seconds=0.5))
+            nursery.start_soon(ask, Wire(Tenant(state), busy))
+            await fault.met()
+        with trio.fail_after(5):
+            assert await idle.receive_some() == b""
+        await idle.aclose()
+    await busy.aclose()
+    assert said.count(b"HTTP/1.1 200") == 1
 
 
 async def test_head_and_body_of_a_small_answer_come_in_one_piece(tenant, wire):
