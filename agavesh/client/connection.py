@@ -12,7 +12,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import h11
@@ -61,11 +61,16 @@ class Headers(Mapping[str, str]):
 
 
 class Wire(trio.abc.Stream):
-    """A connected socket. A send that fits into the kernel's buffer is done at once, without the scheduler."""
+    """A connected socket. A send that fits into the kernel's buffer is done at once, without the scheduler.
+
+    `patience`: seconds that one wait may take, TooSlowError after them. A timer for each piece of a large body would be
+    a tenth of its CPU, and most pieces are not waited for.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.socket = socket.socket(fileno=stream.socket.detach())
         self.socket.setblocking(False)
+        self.patience = math.inf
         self._unstopped = 0
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -75,7 +80,7 @@ class Wire(trio.abc.Stream):
                 await trio.lowlevel.checkpoint()
             sent = self._sent(data)
             while sent < len(data):
-                await trio.lowlevel.wait_writable(self.socket)
+                await self._until(trio.lowlevel.wait_writable)
                 sent += self._sent(memoryview(data)[sent:])
         except OSError as reason:
             raise trio.BrokenResourceError(str(reason)) from reason
@@ -91,18 +96,27 @@ class Wire(trio.abc.Stream):
         most = max_bytes or PIECE
         try:
             if not 0 < self._unstopped < UNSTOPPED:
-                await trio.lowlevel.wait_readable(self.socket)
+                await self._until(trio.lowlevel.wait_readable)
             while True:
                 try:
                     piece = self.socket.recv(most)
                 except BlockingIOError:
-                    await trio.lowlevel.wait_readable(self.socket)
+                    await self._until(trio.lowlevel.wait_readable)
                     continue
                 # after a full piece there is probably another
                 self._unstopped = self._unstopped % UNSTOPPED + 1 if len(piece) == most else 0
                 return piece
         except OSError as reason:
             raise trio.BrokenResourceError(str(reason)) from reason
+
+    async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        if self.patience == math.inf:
+            await ready(self.socket)
+            return
+        with trio.CancelScope(relative_deadline=self.patience) as scope:
+            await ready(self.socket)
+        if scope.cancelled_caught:
+            raise trio.TooSlowError
 
     async def wait_send_all_might_not_block(self) -> None:
         """Until the kernel's buffer has room."""
@@ -136,11 +150,14 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(wire.socket, select.POLLIN)
         self._since = time.monotonic()
-        self._patience = math.inf
+
+    def patience(self, seconds: float) -> None:
+        """How long the other side may be silent from now on."""
+        self._wire.patience = seconds
 
     async def ask(self, message: Message) -> h11.Response:
         """Send a request; the head of its answer. httpx.TransportError of the kind that fits, if there is none."""
-        self._patience = message.patience
+        self.patience(message.patience)
         try:
             head = h11.Request(
                 method=message.method, target=self._prefix + message.target, headers=[*message.headers, *self._more]
@@ -171,13 +188,9 @@ class Connection:
     async def _send(self, data: bytes) -> bool:
         """Whether it could be sent."""
         try:
-            if self._patience == math.inf:
-                await self._stream.send_all(data)
-            else:
-                with trio.fail_after(self._patience):
-                    await self._stream.send_all(data)
+            await self._stream.send_all(data)
         except trio.TooSlowError as reason:
-            raise httpx.WriteTimeout(f"nothing for {self._patience:g} s") from reason
+            raise httpx.WriteTimeout(f"nothing for {self._wire.patience:g} s") from reason
         except trio.BrokenResourceError:
             # refused in the middle, perhaps with a reason: whoever reads next hears it, or that there is none
             self._line.send_failed()
@@ -204,13 +217,9 @@ class Connection:
     async def _event(self) -> Any:
         while True:
             try:
-                if self._patience == math.inf:
-                    piece = await self._stream.receive_some(PIECE)
-                else:
-                    with trio.fail_after(self._patience):
-                        piece = await self._stream.receive_some(PIECE)
+                piece = await self._stream.receive_some(PIECE)
             except trio.TooSlowError as reason:
-                raise httpx.ReadTimeout(f"nothing for {self._patience:g} s") from reason
+                raise httpx.ReadTimeout(f"nothing for {self._wire.patience:g} s") from reason
             except (trio.BrokenResourceError, trio.ClosedResourceError) as reason:
                 raise httpx.ReadError(str(reason)) from reason
             if not piece and self._line.their_state is h11.SEND_RESPONSE:
@@ -245,7 +254,7 @@ class Body(AsyncIterator[bytes]):
     def __init__(self, connection: Connection, over: Callable[[Connection], None], patience: float) -> None:
         self._connection, self._over = connection, over
         self._open = True
-        connection._patience = patience
+        connection.patience(patience)
 
     async def __anext__(self) -> bytes:
         if self._open and (piece := await self._connection.data()):
