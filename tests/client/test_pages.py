@@ -130,8 +130,8 @@ class Desk(Shelf):
                 await trio.sleep(0.001)
 
 
-async def read(desk: Desk, paging: Paging | None = None, *, limit: int = 10_000) -> list[int]:
-    """All that the desk gives, in as many rounds as it takes."""
+async def read(desk: Desk, paging: Paging | None = None, *, limit: int = 10_000, **more: Any) -> list[int]:
+    """All that the desk gives, in as many rounds as it takes; `more` is what else `ahead` is told."""
     found: list[int] = []
     ends: list[bool] = []
 
@@ -142,7 +142,7 @@ async def read(desk: Desk, paging: Paging | None = None, *, limit: int = 10_000)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(desk.let_go)
         await (paging or Paging()).ahead(
-            desk.answer, take, service="files", key=lambda thing: thing, limit=limit, arguments={}
+            desk.answer, take, service="files", key=lambda thing: thing, limit=limit, arguments={}, **more
         )
         nursery.cancel_scope.cancel()
     assert ends == [False] * (len(ends) - 1) + [True]
@@ -166,6 +166,34 @@ async def test_five_thousand_files_come_in_five_rounds() -> None:
     assert desk.rounds == 5
     assert desk.most <= AHEAD
     assert len(desk.offsets) == 24  # 21 pages, the one look at the cap, and two that were guessed past the end
+
+
+async def test_as_many_pages_as_there_probably_are_come_at_once() -> None:
+    desk = Desk(5001, 250)
+    assert await read(desk, likely=lambda page: 4000) == list(range(5001))
+    assert desk.rounds == 3
+    assert desk.most <= AHEAD
+    assert len(desk.offsets) <= 21 + 1 + 8
+
+
+@pytest.mark.parametrize("likely", [0, 10**9])
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 250, 251, 2001])
+async def test_a_wrong_guess_of_how_many_there_are_costs_little_and_hides_nothing(size: int, likely: int) -> None:
+    desk = Desk(size, 250)
+    assert await read(desk, likely=lambda page: likely) == list(range(size))
+    assert len(desk.offsets) <= 2 + size // 250 + AHEAD
+
+
+@pytest.mark.parametrize("cap", [7, 100, 250])
+@pytest.mark.parametrize("size", [1, 6, 7, 8, 99, 100, 101, 250, 251, 500, 2001])
+@pytest.mark.parametrize("seen", [1, 50, 250])
+async def test_behind_a_first_page_only_the_others_come(size: int, cap: int, seen: int) -> None:
+    desk, paging = Desk(size, cap), Paging()
+    paging.seen["files"] = min(seen, cap)
+    first = [*range(size)[:cap]]
+    found = first if paging.is_all("files", len(first), 250) else first + await read(desk, paging, first=first)
+    assert found == list(range(size))
+    assert 0 not in desk.offsets[:1] or size == 1  # the last line of it is asked for once more
 
 
 async def test_a_short_list_is_known_to_be_whole_in_one_round() -> None:

@@ -344,3 +344,75 @@ async def test_of_the_names_that_are_not_there_the_latest_are_remembered(listing
     known = [n for n in range(1000) if listings.missed("/a", f"._{n}", fresh=60)]
     assert known == [*range(1000 - len(known), 1000)]
     assert 0 < len(known) < 100
+
+
+# what comes along with something else --------------------------------------------------------------------------------
+
+
+async def test_what_came_along_whole_is_kept(listings: ListingCache) -> None:
+    folder = Paged("never asked for")
+    with listings.along("/f", folder.feed, fresh=30) as listing:
+        assert listing is not None
+        listing.grow({"a": ""}, last=True)
+    assert listings.kept("/f") is listing
+    assert (await listings.whole("/f", folder.feed)) is listing
+    assert folder.asked == 0
+
+
+async def test_of_what_came_along_in_part_the_others_are_asked_for_when_somebody_wants_them(
+    listings: ListingCache,
+) -> None:
+    begun, rest = Paged("never asked for"), Paged("b", "c")
+    with listings.along("/f", begun.feed, fresh=30) as listing:
+        assert listing is not None
+        listing.rest = rest.feed
+        listing.grow({"a": ""})
+    assert (listings.kept("/f"), listings.under_way("/f")) == (None, listing)
+    await rest.go(0, 1)
+    assert rest.asked == 0
+    assert list((await listings.whole("/f", begun.feed)).items) == ["a", "b", "c"]
+    assert listings.kept("/f") is listing
+    assert (begun.asked, rest.asked) == (0, 1)
+
+
+async def test_own_changes_hold_of_what_has_begun_to_come(listings: ListingCache) -> None:
+    rest = Paged("b c")
+    with listings.along("/f", rest.feed, fresh=30) as listing:
+        assert listing is not None
+        listing.rest = rest.feed
+        listings.drop("/f", "a")  # before it is told of
+        listing.grow({"a": "", "d": ""})
+    listings.put("/f", "new", "ours")
+    listings.drop("/f", "b")
+    await rest.go(0)
+    assert (await listings.whole("/f", rest.feed)).items == {"d": "", "new": "ours", "c": ""}
+
+
+async def test_what_has_begun_to_come_is_forgotten_like_all_else(listings: ListingCache) -> None:
+    for forget in (
+        lambda: listings.forget("/f"),
+        lambda: listings.forget("/", below=True),
+        lambda: listings.begin("/f"),
+    ):
+        folder = Folder("x")
+        with listings.along("/f", Paged().feed, fresh=30) as listing:
+            assert listing is not None
+            listing.rest = Paged("never asked for").feed
+            listing.grow({"a": ""})
+        forget()
+        assert listings.under_way("/f") is None
+        assert "a" not in (await listings.get("/f", folder.fetch)).items
+        listings.forget("/f")
+
+
+async def test_nothing_comes_along_of_what_is_here_nor_of_what_must_be_asked_for_anew(listings: ListingCache) -> None:
+    await listings.get("/f", Folder("a").fetch)
+    for key, fresh in (("/f", 30), ("/g", 0)):
+        with listings.along(key, Paged().feed, fresh=fresh) as listing:
+            assert listing is None
+
+
+async def test_a_look_that_finds_no_folder_leaves_nothing_behind(listings: ListingCache) -> None:
+    with pytest.raises(NotFound), listings.along("/f", Paged().feed, fresh=30):
+        raise NotFound("none")
+    assert listings.under_way("/f") is None
