@@ -22,7 +22,7 @@ from enum import IntEnum
 from agavefs.inodes import number_in
 from agavesh.client.storage import Entry
 
-FOLDERS_LEAST, FOLDERS_MOST = 2, 512  # folders that are listed and not read yet
+FOLDERS_LEAST, FOLDERS_MOST = 4, 512  # folders that are listed and not read yet
 FILES_LEAST, FILES_MOST = 128 * 2**10, 64 * 2**20  # bytes of files that are fetched and not opened yet
 EACH = 16 * 2**10  # bytes that a file counts beside its own
 _BESIDE = 32  # folders that a program gets by reading files alone
@@ -269,7 +269,8 @@ class Walk:
         if fits and last:
             self._fitted = self.walking
             place.steps += 1 + self._from_first(place, before, place.steps, files=False)
-            self._score += place.scanned
+            # who has read a folder and goes into the first of it goes through all
+            self._score += 2 if place.scanned and before is None else place.scanned
             self._strays = 0
         elif fits is False:
             place.steps = self._score = 0
