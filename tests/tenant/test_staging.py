@@ -140,6 +140,7 @@ async def test_a_failure_that_cannot_even_be_told_is_not_tried_again(
     async with tenant.http() as http:
         with tenant.faults.holding_staging():
             assert (await put(http, b"x")).json()["result"]["status"] == "STAGING_QUEUED"
+            monkeypatch.setattr(tenant.state.store, "listens", lambda *_: True)
             monkeypatch.setattr(tenant.state.store, "heard", lambda _: 1 // 0)
         await still(tenant)
         assert "cannot be told" in caplog.text
