@@ -129,7 +129,8 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         incoming = Incoming(scope, receive, self.tenant.bounds)
         request = Request(scope, incoming.receive)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        asked_for = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(asked_for, keep_blank_values=True)) if asked_for else {}
         faults: list[Trouble] = []
         try:
             response = await self._response(request, query, asked, faults)

@@ -16,8 +16,7 @@ import math
 import socket
 import ssl
 import time
-from email.utils import formatdate
-from functools import lru_cache, partial
+from functools import partial
 from urllib.parse import unquote
 
 import h11
@@ -26,6 +25,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from agavesh.tenant.bounds import Bounds
 from agavesh.tenant.wire import Wire
+from agavesh.tenant.words import http_date
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Connection:
         """ASGI: the head of the answer, which waits for what follows it, or a piece of its body. Gone."""
         try:
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], (b"date", _date(int(time.time())))]
+                headers = [*message["headers"], _date()]
                 self._bodiless = self._bodiless or message["status"] in (204, 304)
                 self._held = self._line.send(h11.Response(status_code=message["status"], headers=headers)) or b""
                 return
@@ -204,7 +204,7 @@ class Connection:
     async def _refuse(self, status: int) -> None:
         """Answer in the application's place, if it has not begun to, and close after it."""
         if self._line.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            close = [(b"content-length", b"0"), (b"connection", b"close"), (b"date", _date(int(time.time())))]
+            close = [(b"content-length", b"0"), (b"connection", b"close"), _date()]
             data = self._line.send(h11.Response(status_code=status, headers=close)) or b""
             with contextlib.suppress(Gone):
                 await self._out(data + (self._line.send(h11.EndOfMessage()) or b""))
@@ -231,9 +231,8 @@ def _address(found: tuple[str, int, int, int] | Address) -> Address:
     return found[0], found[1]
 
 
-@lru_cache(1)
-def _date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
+def _date() -> tuple[bytes, bytes]:
+    return b"date", http_date(int(time.time())).encode()
 
 
 class Serving:

@@ -9,6 +9,7 @@ import re
 import secrets
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import formatdate
 from urllib.parse import quote
 
 from agavesh.api.wire import stamp
@@ -32,6 +33,12 @@ def date(at: float) -> str:
 def _around_the_fraction(second: int) -> tuple[str, str]:
     head, _, tail = stamp(datetime.fromtimestamp(second, CENTRAL)).partition(".000")
     return head, tail
+
+
+@functools.lru_cache(4096)
+def http_date(second: int) -> str:
+    """A moment, in whole epoch seconds, as headers say it."""
+    return formatdate(second, usegmt=True)
 
 
 def moment(text: str) -> datetime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ LONGEST_NAME = 255  # bytes
 DEEPEST = 255  # names in a path: what is done for each folder above a path must not take long
 
 
+@functools.lru_cache(256)  # the same few are asked for time and again, and may be long
 def normal(path: str) -> str:
     """A path from the root without `.`, `..` and empty parts. Refusal if it climbs out, or is none of a file."""
     if "\0" in path:

@@ -5,11 +5,11 @@ wire: a range that goes past the end is 416, never shortened; of several only th
 
 from __future__ import annotations
 
+import math
 import mimetypes
 import os
 import re
 import stat
-from email.utils import formatdate
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from agavesh.tenant.envelope import CORS, said
 from agavesh.tenant.faults import Cut
 from agavesh.tenant.files import steady
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.words import http_date
 
 AT_ONCE = 256 * 1024  # bytes that are read without a thread: a copy from the page cache
 PIECE = 1024 * 1024  # bytes of one read and one send in a larger body
@@ -94,7 +95,7 @@ def download(ctx: Context, path: str, name: str, *, send_past_end: bool = False)
     headers = {
         "Content-Type": mime_of(name),
         "Content-Length": str(stop - start),
-        "Last-Modified": formatdate(found.st_mtime, usegmt=True),
+        "Last-Modified": http_date(math.floor(found.st_mtime)),
         "Content-Disposition": _disposition(name, attachment=said(ctx.query, "force")),
         "Accept-Ranges": "bytes",
         **CORS,

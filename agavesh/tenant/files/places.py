@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import cachetools
+
 from agavesh.tenant.files.disk import Disk, ancestors, normal, parent_of, status
 from agavesh.tenant.refusal import Refusal
 from agavesh.tenant.store import Unwritable
@@ -81,6 +83,8 @@ class Files:
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
+        self._records: cachetools.LRUCache[tuple[str, str], tuple[str, str]] = cachetools.LRUCache(4096)
+        tenant.store.remember("files", self._records)
 
     # systems ---------------------------------------------------------------------------------------------------------
 
@@ -261,10 +265,12 @@ class Files:
 
     def require(
         self, place: Place, user: str, needed: Pem, doing: str = "access", *, follow: bool = True
-    ) -> None:  # fmt: skip
-        """Refusal 403 unless the user has the rights `needed` at a place."""
-        if needed & ~self.rights(place, user, follow=follow):
+    ) -> Pem:  # fmt: skip
+        """What the user may do at a place. Refusal 403 unless they have the rights `needed`."""
+        rights = self.rights(place, user, follow=follow)
+        if needed & rights != needed:
             raise Refusal(403, f"User does not have permission to {doing} the requested file path.")
+        return rights
 
     def require_to_write(self, place: Place, user: str) -> None:
         """Refusal 403 unless the user may write the file that is at a place, or make one where there is none."""
@@ -279,10 +285,12 @@ class Files:
 
     def find(self, place: Place) -> tuple[str, str] | None:
         """The record of a path: (uuid, owner), or None."""
-        rows = self._tenant.store.sql(
-            "select uuid, owner from files where system = ? and path = ?", place.system_id, place.path
-        )
-        return rows[0] if rows else None
+        spot = place.system_id, place.path
+        if (known := self._records.get(spot)) is None and (
+            rows := self._tenant.store.sql("select uuid, owner from files where system = ? and path = ?", *spot)
+        ):
+            known = self._records[spot] = rows[0]
+        return known
 
     def record(self, place: Place, user: str, *, description: str = "File item created") -> str:
         """The uuid of a path that the user has made; its record is new, and theirs, if there was none."""

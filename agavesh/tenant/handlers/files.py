@@ -57,11 +57,10 @@ async def list(ctx: Context, *, systemId: str, filePath: str, limit: int, offset
 
 async def _listing(ctx: Context, place: Found, limit: int, offset: int) -> Records:
     files = ctx.tenant.files
-    files.require(place, ctx.user, Pem.READ, "view")
+    word = pem_word(files.require(place, ctx.user, Pem.READ, "view"))
     found = look(ctx, place)
     uuid = files.looked_at(place, ctx.user)
     lines = _Lines(ctx, place.system_id)
-    word = pem_word(files.rights(place, ctx.user))
     if not stat.S_ISDIR(found.st_mode):
         return [lines.listed(name_of(place.path), place.path, found, word, uuid)][offset : offset + limit]
     # wire: the entry "." takes one place of the first page
