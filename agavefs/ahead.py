@@ -12,6 +12,7 @@ nobody's, since who comes later asks again. It knows no FUSE and decides nothing
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections import OrderedDict
@@ -22,10 +23,10 @@ from agavefs.fetch import SMALL, Fetcher
 from agavefs.inodes import Inode
 from agavefs.spool import Spools
 from agavefs.walk import EACH, FILES_LEAST, FILES_MOST, FOLDERS_LEAST, FOLDERS_MOST, Count, Place, Purse, Walk
-from agavesh.client.errors import AgaveError, Busy, NotAllowed, NotFound, ServerTrouble, TimedOut, Unreachable
+from agavesh.client.errors import Busy, NotAllowed, NotFound, ServerTrouble, TimedOut, Unreachable
 from agavesh.client.storage import Entry
 from agavesh.client.width import Width
-from agavesh.tree.listing import ListingCache
+from agavesh.tree.listing import Listing, ListingCache
 from agavesh.tree.storage import StorageDirectory, StorageNode
 
 _log = logging.getLogger(__name__)
@@ -37,12 +38,12 @@ _PROGRAMS = 128  # that are remembered
 
 
 class _Program:
-    """A program that is on its way: its walk, the requests under way for it, and when it took something last."""
+    """A program that is on its way: its walk, the listings under way for it, and when it took something last."""
 
     def __init__(self, who: int, walk: Walk) -> None:
         self.who, self.walk = who, walk
         self.last = trio.current_time()
-        self.scopes: set[trio.CancelScope] = set()
+        self.coming: dict[Place, Listing[Entry]] = {}
         self.watched = self.over = False
         self.home: StorageDirectory | None = None  # what the walk is in
 
@@ -116,8 +117,9 @@ class Walks:
     def _end(self, program: _Program) -> None:
         program.over = True
         program.walk.leave()
-        for scope in program.scopes:
-            scope.cancel()
+        for listing in program.coming.values():
+            self._listings.left(listing)
+        program.coming.clear()
         if self._programs.get(program.who) is program:
             del self._programs[program.who]
         if self._crowd is program:
@@ -156,7 +158,7 @@ class Walks:
         program.walk.folders.spend(1, asked=asked)
         if asked:
             self._under_way += 1
-            self._nursery.start_soon(self._list, program, place, node)
+            program.coming[place] = node.ahead(functools.partial(self._listed, program, place))
         else:
             program.walk.listed(place)
 
@@ -173,24 +175,14 @@ class Walks:
         if asked and self._fetcher.prefetch(remote, node.storage, entry.version, self._ended):
             self._under_way += 1
 
-    async def _list(self, program: _Program, place: Place, node: StorageDirectory) -> None:
-        error: AgaveError | OSError | None = None
-        scope = trio.CancelScope()
-        program.scopes.add(scope)
-        try:
-            with scope:
-                if program.over:
-                    scope.cancel()
-                await self._listed(program, place, node)
-        except (AgaveError, OSError) as trouble:
-            error = trouble
-        except Exception:  # noqa: BLE001  # an edge: a fault of ours must not end the mount
-            _log.exception("nothing could be fetched ahead")
-        finally:
-            program.scopes.discard(scope)
-            self._ended(error)
+    def _listed(self, program: _Program, place: Place, error: Exception | None) -> None:
+        if (listing := program.coming.pop(place, None)) is not None:
+            self._listings.left(listing)
+        if error is None:
+            program.walk.listed(place)
+        self._ended(error)
 
-    def _ended(self, error: AgaveError | OSError | None) -> None:
+    def _ended(self, error: Exception | None) -> None:
         """One request is over."""
         self._under_way -= 1
         if isinstance(error, Busy | ServerTrouble | Unreachable | TimedOut):
@@ -209,14 +201,6 @@ class Walks:
         for program in [*self._programs.values(), self._crowd]:
             if program is not None:
                 self._end(program)
-
-    async def _listed(self, program: _Program, place: Place, node: StorageDirectory) -> None:
-        listing = await node.stream()
-        try:
-            await listing.reach()
-        finally:
-            self._listings.left(listing)
-        program.walk.listed(place)
 
     async def _watch(self, program: _Program) -> None:
         """Until the program has ended, or takes nothing any more."""

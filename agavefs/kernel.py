@@ -25,6 +25,7 @@ from agavefs.files import Files, Opened
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
 from agavefs.names import Names
+from agavefs.scans import Scan
 from agavesh.client.errors import AgaveError, NotFound
 
 _log = logging.getLogger(__name__)
@@ -204,11 +205,13 @@ class Kernel(pyfuse3.Operations):
     async def opendir(self, inode: int, ctx: RequestContext) -> pyfuse3.FileHandleT:
         return pyfuse3.FileHandleT(await self.names.opendir(inode, ctx.pid))
 
-    @handler()
+    @handler(None)
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        scan = await self.names.scan(fh, anew=start_id == 0)
         place, told = start_id - _FIRST_ID if start_id else 0, False
-        while not told and await scan.reach(place):  # what has come is told without waiting for more
+        while not told:  # what has come is told without waiting for more
+            scan = self.names.scan_at_hand(fh, place) or await self._scan(fh, place)
+            if place >= scan.here:
+                return
             while place < scan.here:
                 look, place = scan.at(place), place + 1
                 if look is None:
@@ -219,6 +222,10 @@ class Kernel(pyfuse3.Operations):
                     return
                 self.names.take(look)
                 told = True
+
+    @handler()
+    async def _scan(self, fh: int, place: int) -> Scan:
+        return await self.names.scan(fh, place)
 
     @handler(None)
     async def releasedir(self, fh: int) -> None:

@@ -119,10 +119,26 @@ class Names:
         self._readers[handle] = who
         return handle
 
-    async def scan(self, handle: int, *, anew: bool) -> Scan:
-        """What the folder shows, as it was read for this handle. Each look is then `take`n, or `leave`d."""
+    def scan_at_hand(self, handle: int, place: int) -> Scan | None:
+        """As `scan`, at once; None if there may be something to wait for."""
         inode, scan = self._scans[handle]
-        if scan is None or anew:
+        if place and scan is not None:
+            return scan if scan.at_hand(place) else None
+        fresh = Scan(self._looks, self._listings, inode)
+        if not fresh.begin_now():
+            return None
+        if scan is not None:
+            scan.end()
+        self._scans[handle] = (inode, fresh)
+        self._walks.reads(inode, self._readers[handle])
+        self._walks.listed(self._readers[handle])
+        return fresh
+
+    async def scan(self, handle: int, place: int) -> Scan:
+        """What the folder shows, as it was read for this handle, or is from now on where it is read from its first
+        place; once there is something at `place`, or nothing more. Each look is then `take`n, or `leave`d."""
+        inode, scan = self._scans[handle]
+        if scan is None or not place:
             if scan is not None:
                 self._scans[handle] = (inode, None)
                 scan.end()
@@ -131,6 +147,7 @@ class Names:
             await scan.begin()
             self._walks.listed(self._readers[handle])
             self._scans[handle] = (inode, scan)
+        await scan.reach(place)
         return scan
 
     def take(self, look: Look) -> None:

@@ -29,19 +29,31 @@ class Scan:
         self._told = 0.0
         self._common: Common | None = None  # what holds of all that is listed
 
+    def begin_now(self) -> bool:
+        """Begin with a listing that is here; False if there may be something to wait for."""
+        parent = self._parent
+        if parent.gone or parent.fixed is not None or not isinstance(folder := parent.node, StorageDirectory):
+            return False
+        if (kept := self._listings.kept(folder.path, fresh=folder.fresh)) is None:
+            return False
+        self._reads(kept)
+        return True
+
     async def begin(self) -> None:
         """Ask for what is in the folder, and wait for the first of it."""
         if self._parent.gone:
             return
         folder = (await self._looks.fresh(self._parent)).node
         if isinstance(folder, StorageDirectory):
-            self._listing = await folder.stream()
-            self._names = self._listing.names()
-            self._common = self._looks.common(self._parent, self._listing.asked)
+            self._reads(await folder.stream())
         elif isinstance(folder, Directory):
             self._told = time.monotonic()
             self._nodes = {node.name: node async for node in folder.scan()}
             self._names = list(self._nodes)
+
+    def _reads(self, listing: Listing[Entry]) -> None:
+        self._listing, self._names = listing, listing.names()
+        self._common = self._looks.common(self._parent, listing.asked)
 
     def end(self) -> None:
         """Nobody reads it any more."""
@@ -53,6 +65,10 @@ class Scan:
     def here(self) -> int:
         """How many places can be told of now."""
         return len(self._own) + len(self._names)
+
+    def at_hand(self, place: int) -> bool:
+        """Whether `reach` has nothing to wait for."""
+        return place < self.here or self._listing is None or self._listing.complete
 
     async def reach(self, place: int) -> bool:
         """Wait until a place can be told of; False if the folder ends before it."""

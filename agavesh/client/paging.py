@@ -66,10 +66,14 @@ class Paging:
         `take` raises ends it. A `first` page that came earlier is not asked for again, nor taken.
         """
         run = _Ahead(self, functools.partial(call, limit=limit, **arguments), take, service, key, limit, likely)
+        if first is not None and run.ends_with(first):
+            return
+        if first is None and (service in self.seen or most < 2) and (first := await run.begin()) is None:
+            return  # most lists are one page, and a nursery would be a good part of what one costs
         trouble: AgaveError | None = None
         async with trio.open_nursery() as nursery:
             try:
-                await (run.all(nursery, most) if first is None else run.rest(nursery, most, first))
+                await (run.all(nursery, most) if first is None else run.behind(nursery, most, first))
             except AgaveError as error:
                 trouble = error
                 nursery.cancel_scope.cancel()
@@ -169,33 +173,44 @@ class _Ahead(Generic[T]):
         self._first: object = None  # the first thing of all, as a folder itself is in its listing
         self._last: object = None  # the last thing that was taken
 
+    async def begin(self) -> list[T] | None:
+        """Take the first page: the caller goes on behind it, if it is not all there is."""
+        page = await self._call(offset=0)
+        if self._is_last(page):
+            self._take(page, True)
+            return None
+        self._begun(page)
+        return page
+
     async def all(self, nursery: trio.Nursery, most: int) -> None:
-        """From the first page to the last."""
-        first = self._ask(nursery, 0)
-        # as long as no page of this service was seen, nobody knows its cap: the same without the first thing tells at
-        # once whether a short page was cut
-        without = None if self._service in self._seen or most < 2 else self._ask(nursery, 1)
+        """From the first page to the last, while nobody knows the cap of this service: the same without the first thing
+        tells at once whether a short page was cut."""
+        first, without = self._ask(nursery, 0), self._ask(nursery, 1)
         page = await first.result()
-        if self._is_last(page) or (without is not None and await self._is_all(page, without)):
+        if self._is_last(page) or await self._is_all(page, without):
             self._take(page, True)
             return
-        if page:
-            self._first = self._key(page[0])
-        self._taken(page, page)
-        await self._behind(nursery, page, most)
+        self._begun(page)
+        await self.behind(nursery, most, page)
 
-    async def rest(self, nursery: trio.Nursery, most: int, page: list[T]) -> None:
-        """All behind a first page that was taken. It was asked for with PAGE as its limit."""
+    def ends_with(self, page: list[T]) -> bool:
+        """Go on behind a first page that was taken elsewhere; whether there is nothing. PAGE was the limit of that."""
         if len(page) < PAGE and self._is_last(page):
             self._take([], True)
-            return
+            return True
         if page:
             keys = [*map(self._key, page)]
             self._first, self._last = keys[0], keys[-1]
             self._recent.append({*keys})
-        await self._behind(nursery, page, most)
+        return False
 
-    async def _behind(self, nursery: trio.Nursery, page: list[T], most: int) -> None:
+    def _begun(self, page: list[T]) -> None:
+        if page:
+            self._first = self._key(page[0])
+        self._taken(page, page)
+
+    async def behind(self, nursery: trio.Nursery, most: int, page: list[T]) -> None:
+        """All behind a first page."""
         end = await self._side_by_side(nursery, page, most)
         if end is not None:
             await self._one_by_one(nursery, end)

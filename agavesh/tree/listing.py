@@ -34,6 +34,7 @@ from agavesh.tree import clock as time  # what goes on while the machine sleeps
 
 T = TypeVar("T")
 Feed = Callable[["Listing[T]"], Awaitable[None]]
+Done = Callable[[Exception | None], object]
 
 FRESH = 30.0  # seconds that a listing is believed without asking, if nothing else is said
 BEHIND = 5.0  # seconds: what lives no longer than this is not asked for ahead of its end
@@ -138,6 +139,7 @@ class _Flight:
         self.scope = trio.CancelScope()
         self.readers = 0
         self.wanted_whole = False
+        self.done: list[Done] = []
 
     def tell(self) -> None:
         """Something has come: who waits looks again."""
@@ -295,6 +297,13 @@ class ListingCache:
                 del self._flights[key]
             flight.scope.cancel()
 
+    def ahead(self, key: str, feed: Feed[T], done: Done, *, fresh: float) -> Listing[T]:
+        """As `stream`, but nobody waits: `done` is called when it is over, with its trouble if there was any."""
+        flight = self._fetched(key, feed, fresh)
+        flight.readers += 1
+        flight.done.append(done)
+        return flight.listing
+
     def _fetched(self, key: str, feed: Feed[Any], fresh: float | None) -> _Flight:
         flight, believed = self._flights.get(key), self.fresh if fresh is None else fresh
         # who asks for what is there now is not served with what was told of it long ago
@@ -334,24 +343,27 @@ class ListingCache:
                 self._keep(key, flight.listing)
 
     async def _fly(self, key: str, flight: _Flight, feed: Feed[Any]) -> None:
-        ours: BaseException = Unreachable(f"{key} is not listed: its account was closed meanwhile", hint="try again")
+        trouble: Exception | None = None
         try:
             with flight.scope:
                 await feed(flight.listing)
         except AgaveError as error:
-            ours = error
+            trouble = error
             # what the platform said of the folder, not of itself
             if isinstance(error, NotFound | NotAllowed | WrongKind) and self._flights.get(key) is flight:
                 self._kept.pop(key, None)
         except BadField as misfit:
-            ours = BadAnswer(str(misfit))
+            trouble = BadAnswer(str(misfit))
         except Exception as error:  # noqa: BLE001  # a fault of ours: theirs to tell who asked, not the end of all others
-            ours = error
+            trouble = error
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if not flight.listing.complete:
-                flight.fail(ours)
+                closed = f"{key} is not listed: its account was closed meanwhile"
+                flight.fail(trouble or Unreachable(closed, hint="try again"))
+            for done in flight.done:
+                done(trouble)
 
     def _keep(self, key: str, listing: Listing[Any]) -> None:
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from agavesh.client.errors import AgaveError, AlreadyThere, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import TEMPORARY, Begun, Entry, JobStorage, Storage
-from agavesh.tree.listing import Listing, ListingCache
+from agavesh.tree.listing import Done, Listing, ListingCache
 from agavesh.tree.node import Directory, File, Node
 
 
@@ -71,6 +71,10 @@ class StorageDirectory(StorageNode, Directory):
     async def stream(self) -> Listing[Entry]:
         """The same as it comes. Who reads it tells `listings` when it has `left`."""
         return await self.listings.stream(self.path, self._feed, fresh=self.fresh)
+
+    def ahead(self, done: Done) -> Listing[Entry]:
+        """The same before anybody wants it, without waiting: `done` is called when it is over, with its trouble."""
+        return self.listings.ahead(self.path, self._feed, done, fresh=self.fresh)
 
     async def look(self, name: str) -> Entry:
         """The entry of a name, by one request. Of a folder what is in it is known then, too, as far as it came along.
