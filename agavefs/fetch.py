@@ -22,7 +22,7 @@ import trio
 from agavefs.extents import Extents, Span
 from agavefs.rate import Rate
 from agavefs.spool import Spool, Spools, Unkept
-from agavefs.window import LARGE, Ahead
+from agavefs.window import LARGE, NEAR, Ahead
 from agavesh.client.errors import AgaveError, BadAnswer, Changed, NotFound, TimedOut, Unreachable
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Storage, Stream, Version
@@ -30,7 +30,6 @@ from agavesh.client.storage import Storage, Stream, Version
 _log = logging.getLogger(__name__)
 
 SMALL = 2**20  # bytes: a file up to this size is fetched whole, by one request
-NEAR = 128 * 2**10  # bytes of a request after a seek, at least
 BLOCK_LEAST, BLOCK = 2**20, 4 * 2**20  # bytes of one request of those that run ahead
 _RANGES, _SINGLES = 16, 64  # requests under way: for blocks; for small files and single places
 _PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody waits for them
@@ -156,11 +155,12 @@ class Fetcher:
         stop = min(stop, spool.size)
         if start >= stop:
             return b""
-        window = ahead.window(start, stop) if ahead is not None else 0
+        window = ahead.window(start, stop, here=spool.present.has(start, stop)) if ahead is not None else 0
+        near = ahead.near if ahead is not None else NEAR
         if not (self._spools.refusing and spool.present.missing(start, stop)):
             try:
                 with spool.pinned(*((start, stop) if spool.size > SMALL else (0, spool.size))):
-                    await self._ensure(spool, start, stop, window)
+                    await self._ensure(spool, start, stop, window, near)
                     if (data := spool.peek(start, stop)) is None:  # it is on the disk, and no more in memory
                         data = await trio.to_thread.run_sync(spool.read, start, stop)
                     return data
@@ -175,7 +175,7 @@ class Fetcher:
         Changed if the platform has another version by now; TimedOut; any error of the request. Giving up leaves the
         requests to those who wait for them still, and to the spool.
         """
-        await self._ensure(spool, start, min(stop, spool.size), 0)
+        await self._ensure(spool, start, min(stop, spool.size), 0, NEAR)
 
     def prefetch(self, remote: RemotePath, storage: Storage, version: Version, done: Done) -> bool:
         """Have a small file asked for before anybody opens it; whether a request was needed. `done` is then called with
@@ -196,13 +196,13 @@ class Fetcher:
                 if flight.scope and flight.stop - flight.at > _SPARE and filling.everything is not flight:
                     flight.scope.cancel()
 
-    async def _ensure(self, spool: Spool, start: int, stop: int, window: int) -> None:
+    async def _ensure(self, spool: Spool, start: int, stop: int, window: int, near: int) -> None:
         if spool.size <= SMALL:
             start, stop, window = 0, spool.size, 0
         while gaps := spool.present.missing(start, min(stop, spool.size)):
             if spool.gone:
                 raise Changed(f"{spool.remote.uri} has changed since it was opened", hint="open it again")
-            reach, block = self._reach(spool, start, stop, window)
+            reach, block = self._reach(spool, start, stop, window, near)
             watched = self._start(spool, gaps[0][0], reach, gaps, block)
             filling = self._fillings[spool]
             with filling.waiting(gaps[0][0], gaps[-1][1]) as waiter:
@@ -212,7 +212,7 @@ class Fetcher:
                     if flight.error is not None:
                         raise flight.error
         if window and not spool.whole:
-            reach, block = self._reach(spool, start, stop, window)
+            reach, block = self._reach(spool, start, stop, window, near)
             self._start(spool, stop, reach, [], block)
 
     async def _news(self, spool: Spool, filling: _Filling, waiter: _Waiter) -> None:
@@ -225,7 +225,7 @@ class Fetcher:
                 text = f"no bytes of {spool.remote.uri} for {self._patience:.0f} s"
                 raise TimedOut(text, hint="try again later")
 
-    def _reach(self, spool: Spool, start: int, stop: int, window: int) -> tuple[int, int]:
+    def _reach(self, spool: Spool, start: int, stop: int, window: int, near: int) -> tuple[int, int]:
         """Where fetching is to end for a read of `[start, stop)`, and the size of its requests."""
         files = max(1, len(self._fillings))
         window = min(window, self.rate.ahead(files), self._spools.share(files))
@@ -233,8 +233,8 @@ class Fetcher:
         while block < BLOCK and block * 8 <= window:
             block *= 2
         # to a border between blocks, so that what is asked for ahead is not a crumb for each read
-        border = block if window >= block else NEAR
-        reach = max(start + NEAR, (stop + window) // border * border)
+        border = block if window >= block else near
+        reach = max(start + near, (stop + window) // border * border)
         return min(max(stop, reach), spool.size), block
 
     # requests --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agavefs.window import FIRST, LARGE, MOST, Ahead
+from agavefs.window import FIRST, LARGE, MOST, NEAR, NEAR_LEAST, Ahead
 
 PAGE = 4096
 
@@ -27,6 +27,18 @@ def test_a_small_look_at_the_beginning_earns_nothing() -> None:
 def test_who_jumps_about_earns_nothing() -> None:
     ahead = Ahead()
     assert [ahead.window(at * 10_000_000, at * 10_000_000 + PAGE) for at in (7, 3, 9, 1, 7, 5)] == [0] * 6
+
+
+def test_who_never_looks_around_is_sent_less_and_less() -> None:
+    ahead, near = Ahead(), list[int]()
+    for at in (7, 3, 9, 1, 8, 5):
+        ahead.window(at * 10_000_000, at * 10_000_000 + PAGE)
+        near.append(ahead.near)
+    assert near == [NEAR, NEAR // 2, NEAR // 4, NEAR_LEAST, NEAR_LEAST, NEAR_LEAST]
+    ahead.window(20_000_000, 20_000_000 + PAGE, here=True)  # what came with another read was of use
+    assert ahead.near == 2 * NEAR_LEAST
+    ahead.window(20_000_000 + PAGE, 20_000_000 + 2 * PAGE)  # and it goes on from there
+    assert ahead.near == NEAR
 
 
 def test_two_reads_in_the_wrong_order_are_still_one_run() -> None:
