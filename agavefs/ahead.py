@@ -167,13 +167,11 @@ class Walks:
         node = _node(program.home, place)
         if node.growing or entry.version is None or entry.size is None or entry.size > SMALL:
             return
-        remote = node.child(entry).remote
-        asked = self._spools.find(remote, entry.version) is None
+        asked = self._fetcher.prefetch(node.child(entry).remote, node.storage, entry.version, self._ended)
+        self._under_way += asked
         cost = entry.size + EACH
         place.files_ahead[entry.name] = (cost, asked)
         program.walk.files.spend(cost, asked=asked)
-        if asked and self._fetcher.prefetch(remote, node.storage, entry.version, self._ended):
-            self._under_way += 1
 
     def _listed(self, program: _Program, place: Place, error: Exception | None) -> None:
         if (listing := program.coming.pop(place, None)) is not None:

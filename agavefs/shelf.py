@@ -124,6 +124,11 @@ class Shelf:
             shutil.rmtree(claimed, ignore_errors=True)
         return have, False
 
+    def has(self, remote: RemotePath, version: Version) -> bool:
+        """Whether all of that file is here."""
+        key = self._key(remote, version)
+        return not self._doubt(remote, key) and os.access(f"{self.folder}/{key}", os.F_OK)
+
     def withdraw(self, remote: RemotePath, version: Version) -> None:
         """Nobody finds it from now on, not after a crash either. Blocks."""
         (self.folder / self._key(remote, version)).unlink(missing_ok=True)

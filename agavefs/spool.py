@@ -342,8 +342,10 @@ class Spools:
 
     def expect(self, remote: RemotePath, storage: Storage, version: Version) -> Spool | None:
         """A spool to fetch into before anybody opens the file. None if it is here already, or too young to be kept."""
-        if time.time() - version[1] < YOUNG or self.fetched(remote, storage, version) is not None:
+        if time.time() - version[1] < YOUNG or self.find(remote, version) is not None:
             return None
+        if self.shelf is not None and self.shelf.has(remote, version):
+            return None  # who opens it takes it from there: that needs no round trip
         spool = self.make(remote, storage, size=version[0], version=version)
         spool.unasked = True
         return spool
