@@ -53,7 +53,12 @@ class Scan:
 
     def _reads(self, listing: Listing[Entry]) -> None:
         self._listing, self._names = listing, listing.names()
-        self._common = self._looks.common(self._parent, listing.asked)
+        self._believe()
+
+    def _believe(self) -> None:
+        """For how long what is told next may be believed: who reads a wide folder takes some seconds."""
+        if self._listing is not None:
+            self._common = self._looks.common(self._parent, self._listing.asked)
 
     def end(self) -> None:
         """Nobody reads it any more."""
@@ -67,15 +72,15 @@ class Scan:
         return len(self._own) + len(self._names)
 
     def at_hand(self, place: int) -> bool:
-        """Whether `reach` has nothing to wait for."""
+        """As `reach`, without waiting; whether there is nothing to wait for."""
+        self._believe()
         return place < self.here or self._listing is None or self._listing.complete
 
     async def reach(self, place: int) -> bool:
         """Wait until a place can be told of; False if the folder ends before it."""
-        if self._listing is not None:
-            if place >= self.here:
-                await self._listing.reach(place + 1 - len(self._own))
-            self._common = self._looks.common(self._parent, self._listing.asked)
+        if self._listing is not None and place >= self.here:
+            await self._listing.reach(place + 1 - len(self._own))
+        self._believe()
         return place < self.here
 
     def at(self, place: int) -> Look | None:
