@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 
 import trio
 
-from agavefs.fetch import SMALL, Fetcher
+from agavefs.fetch import Fetcher
 from agavefs.inodes import Inode
-from agavefs.spool import Spools
+from agavefs.spool import SMALL, Spools
 from agavefs.walk import EACH, FILES_LEAST, FILES_MOST, FOLDERS_LEAST, FOLDERS_MOST, Count, Place, Purse, Walk
 from agavesh.client.errors import Busy, NotAllowed, NotFound, ServerTrouble, TimedOut, Unreachable
 from agavesh.client.storage import Entry
@@ -165,7 +167,7 @@ class Walks:
     def _file(self, program: _Program, place: Place, entry: Entry) -> None:
         assert program.home is not None
         node = _node(program.home, place)
-        if node.growing or entry.version is None or entry.size is None or entry.size > SMALL:
+        if node.growing or entry.version is None or entry.size is None or not 0 < entry.size <= SMALL:
             return
         asked = self._fetcher.prefetch(node.child(entry).remote, node.storage, entry.version, self._ended)
         self._under_way += asked
@@ -176,26 +178,35 @@ class Walks:
     def _listed(self, program: _Program, place: Place, error: Exception | None) -> None:
         if (listing := program.coming.pop(place, None)) is not None:
             self._listings.left(listing)
-        if error is None:
-            program.walk.listed(place)
-        self._ended(error)
+        self._ended(error, functools.partial(program.walk.listed, place))
 
-    def _ended(self, error: Exception | None) -> None:
-        """One request is over."""
+    def _ended(self, error: Exception | None, then: Callable[[], object] = lambda: None) -> None:
+        """One request is over; `then` is what its success means."""
         self._under_way -= 1
         if isinstance(error, Busy | ServerTrouble | Unreachable | TimedOut):
             self._hush(error)
         elif error is not None and not isinstance(error, NotFound | NotAllowed):
             _log.info("not fetched ahead: %s", error)
-        if self._free:
-            for program in [*self._programs.values(), self._crowd]:
+        try:
+            if error is None:
+                then()
+            for program in [*self._programs.values(), self._crowd] if self._free else []:
                 if program is not None:
                     self._go_on(program)
+        except Exception:  # noqa: BLE001  # an edge: a fault of ours must not end the mount, nor what was fetched
+            _log.exception("no more can be fetched ahead")
 
     def _hush(self, why: object) -> None:
         """The platform is in trouble: leave it alone."""
         _log.info("nothing is fetched ahead for a while: %s", why)
-        self._quiet_until = trio.current_time() + _TROUBLE
+        self._leave_alone(trio.current_time() + _TROUBLE)
+
+    def stop(self) -> None:
+        """The mount ends: what is cancelled from now on is no reason to ask for more."""
+        self._leave_alone(math.inf)
+
+    def _leave_alone(self, until: float) -> None:
+        self._quiet_until = max(self._quiet_until, until)
         for program in [*self._programs.values(), self._crowd]:
             if program is not None:
                 self._end(program)

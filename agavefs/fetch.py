@@ -21,7 +21,7 @@ import trio
 
 from agavefs.extents import Extents, Span
 from agavefs.rate import Rate
-from agavefs.spool import Spool, Spools, Unkept
+from agavefs.spool import SMALL, Spool, Spools, Unkept
 from agavefs.window import LARGE, NEAR, Ahead
 from agavesh.client.errors import AgaveError, BadAnswer, Changed, NotFound, TimedOut, Unreachable
 from agavesh.client.path import RemotePath
@@ -29,7 +29,6 @@ from agavesh.client.storage import Storage, Stream, Version
 
 _log = logging.getLogger(__name__)
 
-SMALL = 2**20  # bytes: a file up to this size is fetched whole, by one request
 BLOCK_LEAST, BLOCK = 2**20, 4 * 2**20  # bytes of one request of those that run ahead
 _RANGES, _SINGLES = 16, 64  # requests under way: for blocks; for small files and single places
 _PUT = 256 * 2**10  # bytes that are written to the spool at once, if nobody waits for them

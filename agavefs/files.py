@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from agavefs.ahead import Walks
 from agavefs.attributes import UNSETTLED
-from agavefs.fetch import SMALL, Fetcher
+from agavefs.fetch import Fetcher
 from agavefs.handles import Handle, SpoolHandle, TextHandle
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
-from agavefs.spool import YOUNG, Spool, Spools, Unkept
+from agavefs.spool import SMALL, YOUNG, Spool, Spools, Unkept
 from agavefs.tail import TailHandle
 from agavefs.writeback import Writeback
 from agavesh.client.errors import BadArgument, Changed, NotAllowed, NotFound, WrongKind

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from agavefs.fetch import SMALL, Fetcher
-from agavefs.spool import Spool
+from agavefs.fetch import Fetcher
+from agavefs.spool import SMALL, Spool
 from agavefs.window import Ahead
 from agavefs.writeback import Writeback
 from agavesh.client.errors import AgaveError, ReadOnly
@@ -73,7 +73,9 @@ class SpoolHandle:
     def at_hand(self, start: int, size: int) -> bytes | None:
         """Bytes of a small file that is here; None if they have to be waited for, or if more is to be read ahead."""
         spool = self.spool
-        return spool.peek(start, start + size) if spool.size <= SMALL and spool.whole else None
+        if spool.size > SMALL or not spool.whole:
+            return None
+        return spool.peek(start, start + size) if start < spool.size else b""
 
     def turn_to(self, spool: Spool) -> None:
         """Read another version, as long as nobody has seen anything of the one before."""

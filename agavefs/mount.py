@@ -40,6 +40,7 @@ from agavesh.client import mounts
 from agavesh.client.accounts import Account
 from agavesh.client.errors import AgaveError, TimedOut
 from agavesh.client.local import stay_up
+from agavesh.client.paging import PAGE
 from agavesh.client.storage import SystemStorage
 from agavesh.tree.listing import FRESH, ListingCache
 from agavesh.tree.node import Directory
@@ -171,7 +172,7 @@ async def _serve(
             take = functools.partial(Left(options.places.left).take, lasting=not options.places.passing)
             await trio.to_thread.run_sync(take, journal, spools.folder)
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
-        nursery.start_soon(_warm, looks)
+        nursery.start_soon(_warm, looks, workspace.listings, source)
         nursery.start_soon(workspace.agave.warm, _AHEAD)
         nursery.start_soon(spools.run)
         nursery.start_soon(stay_up, workspace.agave.account)
@@ -179,6 +180,7 @@ async def _serve(
         ready()
         await pyfuse3.main(min_tasks=_IDLE_TASKS, max_tasks=_TASKS)
         over.set()
+        walks.stop()
         _log.info("%s is unmounted", options.mountpoint)
         left = await writeback.drain()
         answering.cancel()  # before its socket is closed: another may get the number of that
@@ -300,14 +302,20 @@ async def _refresh_on_signal(refresh: Refresh) -> None:
             await refresh(["/"])
 
 
-async def _warm(looks: Looks) -> None:
-    """Open a connection and list the root, or the systems, before anybody asks. Trouble is told to who asks."""
+async def _warm(looks: Looks, listings: ListingCache, source: Source) -> None:
+    """Open a connection and list the systems, or begin to list the one folder, before anybody asks. Trouble is told to
+    who asks."""
     try:
         root = looks.inodes.root
-        folder = (root if isinstance(root.node, StorageDirectory) else await looks.child(root, "systems")).node
-        assert isinstance(folder, Directory)
-        async for _ in folder.scan():
-            pass
+        if source.whole:
+            systems = (await looks.child(root, "systems")).node
+            assert isinstance(systems, Directory)
+            async for _ in systems.scan():
+                pass
+        elif isinstance(root.node, StorageDirectory) and root.node.fresh > 0:
+            listing = await root.node.stream()
+            await listing.reach(PAGE)
+            listings.left(listing)
     except (AgaveError, OSError) as error:
         _log.warning("the platform can't be reached yet: %s", error)
 

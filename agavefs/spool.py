@@ -34,6 +34,7 @@ from agavesh.client.storage import Storage, Version
 
 _log = logging.getLogger(__name__)
 
+SMALL = 2**20  # bytes: a file up to this size is fetched whole, by one request
 YOUNG = 2.0  # seconds: a file changed so shortly before we asked may change again and show the same time
 _REST = 5.0  # seconds between two times that spools go on the shelf: what was just closed may be opened or renamed
 _QUIET = 1.0  # seconds without any bytes before that: while a program walks it would only slow it
@@ -463,9 +464,9 @@ class Spools:
                 busy, seen = self._come != seen, self._come
                 if busy and now < late:
                     due = now + _QUIET
-                    continue
-                await self._safely(self.put_away)
-                due, late = trio.current_time() + _REST, trio.current_time() + _PUT_LATE
+                else:
+                    await self._safely(self.put_away)
+                    due, late = trio.current_time() + _REST, trio.current_time() + _PUT_LATE
             await self._safely(self._tidy)
 
     @staticmethod
@@ -655,6 +656,8 @@ class Spools:
 
     @staticmethod
     def _wanted(spool: Spool) -> list[Span]:
+        if spool.users and spool.size <= SMALL:
+            return [(0, spool.size)]
         return [*spool.pins, *(span for reader in spool.readers for span in reader.spans(_BEHIND))]
 
     def _thin(self, spool: Spool, keep: list[Span], over: Callable[[], int]) -> None:

@@ -63,8 +63,9 @@ class Paging:
         by a first page that may be cut how many there may be: so many are asked for side by side.
 
         It returns once no request is under way any more, which may be a moment after the last page was taken. What
-        `take` raises ends it. A `first` page that came earlier is not asked for again, nor taken.
+        `take` raises ends it. A `first` page that came earlier, of PAGE at most, is not asked for again, nor taken.
         """
+        limit = limit if first is None else PAGE  # what follows is to be of its size
         run = _Ahead(self, functools.partial(call, limit=limit, **arguments), take, service, key, limit, likely)
         if first is not None and run.ends_with(first):
             return
@@ -194,8 +195,8 @@ class _Ahead(Generic[T]):
         await self.behind(nursery, most, page)
 
     def ends_with(self, page: list[T]) -> bool:
-        """Go on behind a first page that was taken elsewhere; whether there is nothing. PAGE was the limit of that."""
-        if len(page) < PAGE and self._is_last(page):
+        """Go on behind a first page that was taken elsewhere; whether there is nothing."""
+        if self._is_last(page):
             self._take([], True)
             return True
         if page:

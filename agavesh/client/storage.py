@@ -221,7 +221,10 @@ class SystemStorage(Storage):
 
     async def look(self, path: str) -> tuple[Entry, Begun | None]:
         files = self.agave.files
-        page, whole = await self.agave.first_page(files.list, record=_Line, systemId=self.owner, filePath=path)
+        try:
+            page, whole = await self.agave.first_page(files.list, record=_Line, systemId=self.owner, filePath=path)
+        except BadAnswer:  # one line that makes no sense must not hide the folder, nor what else is in it
+            return await self.stat(path), None
         if not page:
             raise NotFound(f"no {path} on {self.owner}")
         itself = msgspec.structs.replace(page[0].entry(), name=path.rstrip("/").rpartition("/")[2])
@@ -371,7 +374,11 @@ class JobStorage(Storage):
 
     async def look(self, path: str) -> tuple[Entry, Begun | None]:
         outputs, name = self.agave.jobs.listOutputs, path.rstrip("/").rpartition("/")[2]
-        page, whole = await self.agave.first_page(outputs, record=_Output, jobId=self.owner, filePath=path.strip("/"))
+        where = {"jobId": self.owner, "filePath": path.strip("/")}
+        try:
+            page, whole = await self.agave.first_page(outputs, record=_Output, **where)
+        except BadAnswer:
+            return await self.stat(path), None
         if len(page) == 1 and _is_itself(page[0], path):
             return page[0].entry(), None
         return Entry(name, "dir", 0, None, READ | EXECUTE), Begun([line.entry() for line in page], whole, page)

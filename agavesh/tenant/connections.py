@@ -66,6 +66,7 @@ class Connection:
         if isinstance(self._stream, trio.SSLStream):
             self.scope.deadline = trio.current_time() + self._bounds.head_time
             await self._stream.do_handshake()
+            self.scope.deadline = trio.current_time() + self._bounds.idle
         client, server = _address(self._wire.socket.getpeername()), _address(self._wire.socket.getsockname())
         while not self._last and (request := await self._request()) is not None:
             if self.scope.cancel_called:
@@ -225,6 +226,9 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as problem:
             self._line.send_failed()
             raise Gone(str(problem)) from None
+        except BaseException:
+            self._line.send_failed()  # a part may have gone out: nothing may follow that would be taken for the rest
+            raise
 
 
 def _address(found: tuple[str, int, int, int] | Address) -> Address:
@@ -272,9 +276,9 @@ class Serving:
             with connection.scope:
                 await connection.run()
                 await connection.close()
-        except (Gone, trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+        except* (Gone, trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             log.debug("a connection broke off")
-        except Exception:  # the edge: the trouble of one connection must not end the others
+        except* Exception:  # the edge: the trouble of one connection must not end the others
             log.exception("a connection ended by a fault")
         finally:
             self._open.discard(connection)

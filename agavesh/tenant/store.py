@@ -234,10 +234,12 @@ class Store:
                 do()
             self.sql("commit")
         except BaseException:
-            if self._db.in_transaction:  # a full disk may have ended it already
-                self._db.execute("rollback")
-            for each in self._remembered:
-                each.clear()
+            try:
+                if self._db.in_transaction:  # a full disk may have ended it already
+                    self._db.execute("rollback")
+            finally:
+                for each in self._remembered:
+                    each.clear()
             raise
         finally:
             self._at_end.clear()

@@ -35,10 +35,13 @@ def _around_the_fraction(second: int) -> tuple[str, str]:
     return head, tail
 
 
+_LAST_SECOND = 253402300799  # of the year 9999
+
+
 @functools.lru_cache(4096)
 def http_date(second: int) -> str:
-    """A moment, in whole epoch seconds, as headers say it."""
-    return formatdate(second, usegmt=True)
+    """A moment, in whole epoch seconds, as headers say it; what is later than they can say is as late as they can."""
+    return formatdate(min(second, _LAST_SECOND), usegmt=True)
 
 
 def moment(text: str) -> datetime:

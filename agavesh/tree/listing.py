@@ -102,7 +102,7 @@ class Listing(Generic[T]):
         self.items.update(found)
         flight.heard()
         if last:
-            self._flight, self.rest, self.took = None, None, self.age()
+            self._flight, self.rest, self.took = None, None, self.age() - flight.idle
             flight.landed()
         flight.tell()
 
@@ -139,6 +139,7 @@ class _Flight:
         self.scope = trio.CancelScope()
         self.readers = 0
         self.wanted_whole = False
+        self.paused, self.idle = 0.0, 0.0  # since when nothing is asked for, and how long nothing was
         self.done: list[Done] = []
 
     def tell(self) -> None:
@@ -311,6 +312,8 @@ class ListingCache:
             flight = self._begun.pop(key, None)
             if flight is None or flight.listing.rest is None or flight.listing.age() > believed:
                 flight = self._prepared(key, feed, believed)
+            else:
+                flight.idle = time.monotonic() - flight.paused
             self._flights[key] = flight
             self._nursery.start_soon(self._fly, key, flight, flight.listing.rest or feed)  # ours, not the caller's
         return flight
@@ -333,6 +336,7 @@ class ListingCache:
         try:
             yield flight.listing
         finally:
+            flight.paused = time.monotonic()
             if flight.listing.rest is None and self._begun.get(key) is flight:
                 del self._begun[key]
 

@@ -18,6 +18,7 @@ from agavesh.tenant import server
 from agavesh.tenant.app import routes
 from agavesh.tenant.files import uploads
 from agavesh.tenant.refusal import Refusal
+from agavesh.tenant.words import http_date
 from tests.conftest import Tenant
 
 ROUTES = routes()
@@ -290,3 +291,27 @@ def test_a_field_that_is_too_large_is_refused(tmp_path):
     scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=X")]}
     with pytest.raises(Refusal, match="over 65536 bytes"):
         trio.run(uploads.receive, Request(scope, receive), tmp_path)
+
+
+async def test_after_an_answer_that_was_cut_nothing_follows_that_would_be_taken_for_the_rest(tenant, wire):
+    content = bytes(range(256)) * 4000  # of one piece, and more than a socket takes at once
+    tenant.path("data.demo", "/alice/a").write_bytes(content)
+    tenant.path("data.demo", "/alice/b").write_bytes(b"b" * 100)
+    for _ in range(10):
+        async with await trio.open_tcp_stream(*tenant.url.removeprefix("http://").split(":")) as stream:
+            both = Wire(tenant, stream)
+            await both.send("GET", f"{ALICE}/a")
+            await both.send("GET", f"{ALICE}/b")
+            await stream.send_eof()
+            await trio.sleep(0.05)  # for the tenant to find the line full, and the client at its end
+            answer = b""
+            with trio.fail_after(10), contextlib.suppress(trio.BrokenResourceError):
+                while piece := await stream.receive_some():
+                    answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert content.startswith(body[: len(content)])
+
+
+def test_a_year_that_no_header_can_say_is_the_last_that_one_can():
+    assert http_date(10**12) == "Fri, 31 Dec 9999 23:59:59 GMT"

@@ -248,3 +248,21 @@ async def test_a_change_of_ours_is_told(clock: MockClock) -> None:
         listings.changed("/g")
         listings.forget("/h")
         assert told == ["/f/a", "/f/a", "/g"]
+
+
+async def test_what_waited_for_somebody_to_want_it_did_not_take_long(clock: MockClock) -> None:
+    async def rest(listing: Listing[str]) -> None:
+        await trio.sleep(1)
+        listing.grow({"b": ""}, last=True)
+
+    async with open_listings(fresh=30) as listings:
+        with listings.along("/f", rest, fresh=30) as listing:
+            assert listing is not None
+            listing.rest = rest
+            await trio.sleep(1)
+            listing.grow({"a": ""})
+        await trio.sleep(20)
+        assert list((await listings.whole("/f", rest)).items) == ["a", "b"]
+        assert listing.took == 2
+        await trio.sleep(8.5)  # it was asked for 30.5 s ago
+        assert listings.kept("/f") is None

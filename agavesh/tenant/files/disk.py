@@ -94,17 +94,22 @@ def status(path: str) -> os.stat_result | None:
 
 
 def _real(path: str) -> str:
-    """As `os.path.realpath`, which asks for every name in the path: the kernel says it of what is there in one go."""
+    """As `os.path.realpath`, which asks for every name in the path: the kernel says it of what is there in one go.
+
+    It says it as the tree names it that the thing is in, which may be another one's (a job's own, by way of a link
+    through /proc), and it adds " (deleted)" to what went meanwhile: so what it says must lead to the same thing.
+    """
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             found = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - at every request
+            if os.path.samestat(os.fstat(fd), os.lstat(found)):
+                return found
         finally:
             os.close(fd)
     except OSError:
-        found = ""
-    # the kernel adds " (deleted)" to the name of what went meanwhile, and a name may end so by itself
-    return found if found.startswith("/") and not found.endswith(" (deleted)") else os.path.realpath(path)
+        pass
+    return os.path.realpath(path)
 
 
 class Disk:

@@ -89,17 +89,17 @@ def download(ctx: Context, path: str, name: str, *, send_past_end: bool = False)
                 if not send_past_end:
                     raise _unsatisfiable(found.st_size)
                 status, stop = 416, found.st_size
+        headers = {
+            "Content-Type": mime_of(name),
+            "Content-Length": str(stop - start),
+            "Last-Modified": http_date(math.floor(found.st_mtime)),
+            "Content-Disposition": _disposition(name, attachment=said(ctx.query, "force")),
+            "Accept-Ranges": "bytes",
+            **CORS,
+        }
     except BaseException:
         os.close(fd)
         raise
-    headers = {
-        "Content-Type": mime_of(name),
-        "Content-Length": str(stop - start),
-        "Last-Modified": http_date(math.floor(found.st_mtime)),
-        "Content-Disposition": _disposition(name, attachment=said(ctx.query, "force")),
-        "Accept-Ranges": "bytes",
-        **CORS,
-    }
     if status != 200:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{found.st_size}"
     return FileBody(fd, status, headers, start, stop)
