@@ -298,7 +298,8 @@ async def test_after_an_answer_that_was_cut_nothing_follows_that_would_be_taken_
     tenant.path("data.demo", "/alice/a").write_bytes(content)
     tenant.path("data.demo", "/alice/b").write_bytes(b"b" * 100)
     for _ in range(10):
-        async with await trio.open_tcp_stream(*tenant.url.removeprefix("http://").split(":")) as stream:
+        host, port = tenant.url.removeprefix("http://").split(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
             both = Wire(tenant, stream)
             await both.send("GET", f"{ALICE}/a")
             await both.send("GET", f"{ALICE}/b")
