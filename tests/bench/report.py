@@ -102,7 +102,7 @@ def tables(figures: list[Figure]) -> list[tuple[str, tuple[str, ...], Rows]]:
     delays = sorted({figure.delay for figure in measured})
     made = [_cold(figures, names, delay) for delay in delays]
     made += [table for delay in delays if (table := _warm(figures, names, delay))[2]]
-    if (costs := _costs(measured, names, delays))[2]:
+    if (costs := _costs(measured, names))[2]:
         made.append(costs)
     return made
 
@@ -141,12 +141,11 @@ def _warm(figures: list[Figure], names: list[str], delay: float) -> tuple[str, t
     return f"Warm, {delay:g} ms: seconds, medians", ("step", *names, "local disk", "ours, of it"), rows
 
 
-def _costs(figures: list[Figure], names: list[str], delays: list[float]) -> tuple[str, tuple[str, ...], Rows]:
+def _costs(figures: list[Figure], names: list[str]) -> tuple[str, tuple[str, ...], Rows]:
     """What memory and CPU it takes, on the shortest line."""
     rows: Rows = []
     for name in names:
-        done = [f for f in figures if f.contender == name and f.delay == delays[0] and not f.failed]
-        listed, read = ([f for f in done if f.step == step] for step in ("huge", "seq"))
+        listed, read = (_shortest([f for f in figures if f.contender == name and f.step == step]) for step in _COSTS)
         if listed or read:
             more, cpu, gib = (
                 [(f.memory - f.before) / 2**20 for f in listed], [f.cpu for f in listed],
@@ -156,6 +155,15 @@ def _costs(figures: list[Figure], names: list[str], delays: list[float]) -> tupl
             rows.append((name, f"{start:.0f}", _median(more, 0), _median(cpu, 2), _median(gib, 2)))
     head = ("", "MiB at start", "MiB more for 100,000 entries", "CPU s for them", "CPU s a GiB read")
     return "Memory and CPU of the mount's processes", head, rows
+
+
+_COSTS = ("huge", "seq")
+
+
+def _shortest(figures: list[Figure]) -> list[Figure]:
+    """Those on the shortest line, as far as they came to their end."""
+    least = min((figure.delay for figure in figures), default=0)
+    return [figure for figure in figures if figure.delay == least and not figure.failed]
 
 
 def _median(values: list[float], digits: int) -> str:
