@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from agavesh.client.connection import Message
 from agavesh.client.pool import Pool, httpx
 from tests.client.wire import certificate, peer
 
+BULK = bytes(range(256)) * 4096  # large enough to be read past h11
 SMALL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -82,10 +84,49 @@ async def test_one_connection_serves_many_requests() -> None:
 async def test_a_secure_connection_serves_many_requests_too(tmp_path: Path) -> None:
     context, shown = certificate(tmp_path)
     trusted = ssl.create_default_context(cafile=str(shown))
-    async with serving(context=context) as server, pool_of(server.url, trusted) as pool:
-        for _ in range(20):
-            assert await get(pool) == b"ok"
+    answers = (SMALL, large(BULK))
+    said = itertools.cycle(answers)
+    async with serving(lambda: next(said), context) as server, pool_of(server.url, trusted) as pool:
+        for number in range(20):
+            assert await get(pool) == (b"ok", BULK)[number % 2]
     assert server.opened == 1
+
+
+def large(body: bytes, length: int = len(BULK), *, version: str = "1.1", more: str = "") -> bytes:
+    return f"HTTP/{version} 200 OK\r\nContent-Length: {length}\r\n{more}\r\n".encode() + body
+
+
+async def test_large_bodies_come_whole_and_leave_the_connection_for_the_next() -> None:
+    said = itertools.cycle([large(BULK), SMALL, large(BULK)])
+    async with serving(lambda: next(said)) as server, pool_of(server.url) as pool:
+        for body in (BULK, b"ok", BULK, BULK, b"ok", BULK):
+            assert await get(pool) == body
+    assert server.opened == 1
+
+
+@pytest.mark.parametrize("said", [large(BULK, more="Connection: close\r\n"), large(BULK, version="1.0")])
+async def test_after_a_large_body_a_connection_that_is_not_to_be_kept_is_not(said: bytes) -> None:
+    async with serving(lambda: said) as server, pool_of(server.url) as pool:
+        for _ in range(3):
+            assert await get(pool) == BULK
+    assert server.opened == 3
+
+
+async def test_a_large_body_that_is_left_in_the_middle_leaves_no_connection() -> None:
+    async with serving(lambda: large(BULK)) as server, pool_of(server.url) as pool:
+        for _ in range(3):
+            answer = await pool.send(Message("GET", "/", [("Host", "here")], None, math.inf))
+            await anext(answer.body)
+            answer.body.close()
+        assert await get(pool) == BULK
+    assert server.opened == 4
+
+
+@pytest.mark.parametrize("more", [b"", b"x" * 70_000])
+async def test_of_more_than_was_announced_nothing_is_taken(more: bytes) -> None:
+    async with serving(lambda: large(BULK + more)) as server, pool_of(server.url) as pool:
+        assert [await get(pool), await get(pool)] == [BULK, BULK]
+    assert server.opened == (2 if more else 1)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +163,8 @@ async def test_bodies_come_in_their_framings(said: bytes, body: bytes) -> None:
         (b"", httpx.RemoteProtocolError),
         (b"SSH-2.0-x\r\n\r\n", httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", httpx.RemoteProtocolError),
+        (large(BULK[:-1]), httpx.RemoteProtocolError),
+        (large(b""), httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, httpx.RemoteProtocolError),
     ],
