@@ -168,6 +168,18 @@ class Fetcher:
                     raise
         return await self._past_the_spool(spool, start, stop)
 
+    def at_hand(self, spool: Spool, start: int, stop: int, *, ahead: Ahead) -> bytes | None:
+        """As `read`, without waiting: None where there is something to wait for. What comes next is asked for."""
+        stop = min(stop, spool.size)
+        if start >= stop:
+            return b""
+        if not spool.present.has(start, stop):
+            return None
+        if spool.size > SMALL:
+            window = ahead.window(start, stop, here=True)
+            self._go_ahead(spool, start, stop, window, ahead.near)
+        return spool.peek(start, stop)
+
     async def ensure(self, spool: Spool, start: int, stop: int) -> None:
         """Return when `[start, stop)` is present, as far as the file goes.
 
@@ -210,6 +222,9 @@ class Fetcher:
                 for flight in watched:
                     if flight.error is not None:
                         raise flight.error
+        self._go_ahead(spool, start, stop, window, near)
+
+    def _go_ahead(self, spool: Spool, start: int, stop: int, window: int, near: int) -> None:
         if window and not spool.whole:
             reach, block = self._reach(spool, start, stop, window, near)
             self._start(spool, stop, reach, [], block)

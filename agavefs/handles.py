@@ -71,11 +71,11 @@ class SpoolHandle:
                 return data
 
     def at_hand(self, start: int, size: int) -> bytes | None:
-        """Bytes of a small file that is here; None if they have to be waited for, or if more is to be read ahead."""
+        """The bytes, if they are here and nothing has to be waited for; else None."""
         spool = self.spool
-        if spool.size > SMALL or not spool.whole:
+        if spool.size > SMALL and self._ahead not in spool.readers:
             return None
-        return spool.peek(start, start + size) if start < spool.size else b""
+        return self._fetcher.at_hand(spool, start, start + size, ahead=self._ahead)
 
     def turn_to(self, spool: Spool) -> None:
         """Read another version, as long as nobody has seen anything of the one before."""
