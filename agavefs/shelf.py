@@ -101,16 +101,17 @@ class Shelf:
         key = self._key(remote, version)
         if self._doubt(remote, key):
             return None
-        kept = f"{self.folder}/{key}"  # no Path: each small file on a walk is looked for here, and hardly any is
+        # no Paths: each small file that is opened is looked for here, and a Path costs as much as the look
+        kept = f"{self.folder}/{key}"
         with suppress(OSError):
             os.link(kept, into)
-            if os.stat(into).st_size == version[0]:  # noqa: PTH116
+            if os.stat(into).st_size == version[0]:  # noqa: PTH116 - as above
                 with suppress(OSError):
                     os.utime(kept)
                 return Have([(0, version[0])]), True
-            os.unlink(into)  # noqa: PTH108
+            os.unlink(into)  # noqa: PTH108 - as above
         try:
-            os.rename(f"{kept}.part", f"{into}.part")  # noqa: PTH104
+            os.rename(f"{kept}.part", f"{into}.part")  # noqa: PTH104 - as above
         except OSError:
             return None
         claimed = Path(f"{into}.part")

@@ -199,7 +199,7 @@ class Agave:
         A thing of the list is decoded to a `record`, a struct with the fields that are wanted; `key` tells them apart.
         Behind a `first` page, as `first_page` gives it, only the others. `likely` tells by it how many there may be.
         """
-        operation: Operation = call.operation  # type: ignore[attr-defined]  # what is called is declared
+        operation = _declared(call)
 
         async def page(**asked: Any) -> list[T]:
             found: list[T] = await self._transport.result(operation, asked, record)
@@ -213,7 +213,7 @@ class Agave:
         self, call: Callable[..., Awaitable[Page[Any]]], *, record: type[T], **arguments: Any
     ) -> tuple[list[T], bool]:
         """The first page of a list by one request, decoded as `pages_ahead` does; and whether it is known to be all."""
-        operation: Operation = call.operation  # type: ignore[attr-defined]  # what is called is declared
+        operation = _declared(call)
         page: list[T] = await self._transport.result(operation, {"limit": PAGE, **arguments}, record)
         return page, self._paging.is_all(operation.service, len(page), PAGE)
 
@@ -221,3 +221,9 @@ class Agave:
     def within(seconds: float) -> AbstractContextManager[None]:
         """`with agave.within(5): …`: every call in the block is done 5 seconds from now, or raises TimedOut."""
         return within(seconds)
+
+
+def _declared(call: Callable[..., Any]) -> Operation:
+    """The operation of a bound method of a service."""
+    operation: Operation = call.operation  # type: ignore[attr-defined]  # `@operation` gives it to each of them
+    return operation

@@ -265,10 +265,8 @@ async def test_a_connection_that_nobody_uses_is_closed(bounded: Bounded) -> None
         async with await connected(tenant) as never:
             assert await heard(never) == b""
         async with await connected(tenant) as used:
-            began = trio.current_time()
             await used.send_all(head(tenant, "GET", "/systems/v2/") * 2)
             assert (await heard(used)).count(b"HTTP/1.1 200") == 2
-            assert trio.current_time() - began < 10
         async with tenant.http() as http:
             with tenant.faults.slow("systems.list", 0.6):  # who waits for an answer is not idle
                 assert (await http.get("/systems/v2/")).status_code == 200
