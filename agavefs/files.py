@@ -34,7 +34,7 @@ from agavesh.tree.node import File
 from agavesh.tree.storage import StorageFile
 
 _UNKNOWN = -1.0  # when a file was modified whose platform does not say: no version, but there it is
-_JUST_TOLD = 2.0  # seconds
+_JUST_TOLD = 2.0  # seconds: what is changed must be known as well as that
 _PAGE = 250  # entries, as most tenants have it
 
 
@@ -68,6 +68,7 @@ class Files:
         # called when what the kernel knows of an inode's attributes is old; set by the kernel's side
         self.on_changed: Callable[[Inode], None] = lambda inode: None
         writeback.on_settled = self._settled
+        writeback.now = self._now
 
     # opening ---------------------------------------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class Files:
 
     async def _open(self, inode: Inode, writable: bool, flags: int) -> tuple[bool, Handle]:
         if not self._is_own(inode):
-            await self._check(inode)
+            await self._check(inode, most=_JUST_TOLD if writable else None)
             if inode.gone and isinstance(inode.node, StorageFile) and not self._is_own(inode):
                 # the kernel looks again at such an answer, and finds what is there now
                 raise Changed(f"{inode.path} is another file by now", hint="open it again")
@@ -166,8 +167,8 @@ class Files:
         self._handles[number] = (inode, handle)
         return Opened(number, keep, handle.direct)
 
-    async def _check(self, inode: Inode) -> None:
-        """Make sure that what we know of a file is not old."""
+    async def _check(self, inode: Inode, *, most: float | None = None) -> None:
+        """Make sure that what we know of a file is not old, or no older than `most` seconds."""
         if inode.gone or inode.parent is None:
             return
         if inode.fixed is not None:
@@ -176,23 +177,23 @@ class Files:
         node = inode.node
         if not isinstance(node, StorageFile):
             return
-        folder = inode.parent.path
-        if (kept := self._listings.kept(folder, fresh=node.fresh)) is not None and kept.asked > inode.told:
+        folder, fresh = inode.parent.path, node.fresh if most is None else min(node.fresh, most)
+        if (kept := self._listings.kept(folder, fresh=fresh)) is not None and kept.asked > inode.told:
             # told later than the kernel has asked
             if (entry := kept.items.get(inode.name)) is None or entry.is_dir:
                 raise NotFound(f"no file {inode.path} any more")
             self._told(inode, entry, kept.asked, kept.asked_wall)
         young = inode.entry.modified is not None and inode.told_wall - inode.entry.modified < YOUNG
-        if inode.age() <= node.fresh and not young and not node.growing:
+        if inode.age() <= fresh and not young and not node.growing:
             return
         listed = self._listings.peek(folder)
         # for the price of one file the whole folder is known anew
-        whole = listed is not None and len(listed) <= _PAGE and node.fresh > 0 and not young and not node.growing
+        whole = listed is not None and len(listed) <= _PAGE and fresh > 0 and not young and not node.growing
 
         async def ask() -> tuple[Entry, float, float]:
             assert inode.parent is not None
             if whole:
-                return await self._looks.entry(inode.parent, inode.name, fresh=node.fresh)
+                return await self._looks.entry(inode.parent, inode.name, fresh=fresh)
             told, wall = time.monotonic(), time.time()
             entry = (await node.again()).entry
             self._listings.answered()
@@ -230,6 +231,7 @@ class Files:
         found = self._spools.fetched(node.remote, node.storage, version)
         if found is None or (found.young and self._listings.offline_since is None):
             fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
+            fresh.looked = inode.told
             fresh.young = version is not None and time.time() - version[1] < YOUNG
             fresh.base = version or (fresh.size, _UNKNOWN)
             if found is not None:
@@ -239,11 +241,13 @@ class Files:
         inode.spool, inode.shown = found, version
         return keep, found
 
-    def create(self, inode: Inode, mode: int) -> SpoolHandle:
-        """The handle of a file that is new. The caller has looked that there is none, and calls `begin` next."""
+    def create(self, inode: Inode, mode: int, looked: float) -> SpoolHandle:
+        """The handle of a file that is new. The caller has looked that there is none, when that was `looked` (monotonic
+        seconds), and calls `begin` next."""
         node = inode.node
         assert isinstance(node, StorageFile)
         spool = self._spools.make(node.remote, node.storage)
+        spool.looked = looked
         self._spools.take(spool)
         inode.spool, inode.shown = spool, UNSETTLED
         inode.uses += 1
@@ -345,9 +349,8 @@ class Files:
         inode.uses -= 1
         if not inode.uses:
             if inode.hidden is not None and inode.spool is not None:
-                row, temporary = inode.hidden
-                inode.hidden = None
-                self._writeback.remove_hidden(row, inode.spool.storage, temporary)
+                row, inode.hidden = inode.hidden, None
+                self._writeback.remove_hidden(row, inode.spool.storage, inode.spool.remote.path)
             inode.spool, inode.seen = None, False
             self._inodes.rest(inode)
 
@@ -411,9 +414,26 @@ class Files:
             elif self._looks.attributes.of(inode.path, UNSETTLED):
                 self._looks.attributes.written(inode.path, UNSETTLED)
 
+    async def _now(self, spool: Spool) -> Version | None:
+        """What the platform has in the place of a spool, as it has told a moment ago, or tells now."""
+        if time.monotonic() - spool.looked <= _JUST_TOLD:
+            return spool.base
+        entry: Entry | None
+        if (kept := self._listings.kept(spool.remote.parent.tree_path, fresh=_JUST_TOLD)) is not None:
+            entry = kept.items.get(spool.remote.name)
+        else:
+            try:
+                entry = await spool.storage.stat(spool.remote.path)
+            except NotFound:
+                entry = None
+        return None if entry is None else entry.version or (-1, _UNKNOWN)
+
     def _settled(self, spool: Spool, remote: RemotePath, entry: Entry) -> None:
         """The platform has it."""
         inode = self._writers.pop(spool, None)
+        if inode is not None and spool.beside is not None and not inode.gone:
+            self._looks.drop_own(inode)
+            self._inodes.detach(inode)  # in its place is what others have put there
         if inode is None or inode.gone or inode.parent is None:
             self._listings.forget(remote.parent.tree_path)
             return
@@ -456,7 +476,7 @@ class Files:
         row = await self._writeback.hide(node.remote, temporary.path)
         await node.storage.move(node.inner, temporary.path)
         self._spools.moved(node.remote, temporary)
-        inode.hidden = (row, temporary.path)
+        inode.hidden = row
 
     def forget(self, inode: Inode) -> None:
         """Its place is somebody else's, or nobody's."""

@@ -30,7 +30,7 @@ class Inode(msgspec.Struct, eq=False, gc=False):
     `told_wall` say when the platform told of `entry`. `uses` counts open handles and what is owed. `spool` is the one
     that is written, or was opened last; `shown` is the version of the bytes that the kernel may have in its cache, and
     `seen` says that programs may have read some of what is open now. `gone` is true of what was unlinked or replaced,
-    and `hidden` then is where its bytes are, with the row that says so.
+    and `hidden` is the journal's row of where its bytes are then.
     """
 
     number: int
@@ -47,7 +47,7 @@ class Inode(msgspec.Struct, eq=False, gc=False):
     shown: Version | None = None
     seen: bool = False
     gone: bool = False
-    hidden: tuple[int, str] | None = None
+    hidden: int | None = None
 
     @property
     def node(self) -> Node:

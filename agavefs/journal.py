@@ -166,10 +166,13 @@ class Journal:
 
     async def moved(self, old: RemotePath, new: RemotePath) -> None:
         """A file or folder of ours has a new path, and so has what is in it."""
+        length = len(old.path) + 1
         await self._run(
-            "UPDATE owed SET path = ? || substr(path, ?)"
+            "UPDATE owed SET path = ? || substr(path, ?),"
+            " temporary = CASE WHEN substr(temporary, 1, ?) = ? THEN ? || substr(temporary, ?) ELSE temporary END"
             " WHERE owner = ? AND system = ? AND (path = ? OR substr(path, 1, ?) = ?)",
-            new.path, len(old.path) + 1, self.owner, old.owner, old.path, len(old.path) + 1, old.path + "/",
+            new.path, length, length, old.path + "/", new.path, length,
+            self.owner, old.owner, old.path, length, old.path + "/",
         )  # fmt: skip
 
     async def aim(self, row: int, path: str, base: Version | None) -> None:

@@ -254,7 +254,7 @@ class Kernel(pyfuse3.Operations):
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        opened, look = await self.names.create(parent_inode, os.fsdecode(name), flags, mode)
+        opened, look = await self.names.create(parent_inode, os.fsdecode(name), flags, mode, ctx.pid)
         return _info(opened), self._attributes(look)
 
     @handler()
@@ -262,7 +262,7 @@ class Kernel(pyfuse3.Operations):
         if not stat.S_ISREG(mode):
             raise FUSEError(errno.EPERM)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-        opened, look = await self.names.create(parent_inode, os.fsdecode(name), flags, mode)
+        opened, look = await self.names.create(parent_inode, os.fsdecode(name), flags, mode, ctx.pid)
         await self.files.release(opened.handle)
         return self._attributes(look)
 

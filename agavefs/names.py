@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import cachetools
 import msgspec
 import trio
 
@@ -23,14 +24,35 @@ from agavefs.scans import Scan
 from agavefs.spool import Spool
 from agavefs.writeback import Writeback
 from agavesh.client.errors import AlreadyThere, BadArgument, NotEmpty, NotFound, WrongKind
+from agavesh.client.paging import PAGE
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import READ, TEMPORARY, WRITE, Entry
 from agavesh.tree import clock as time  # what goes on while the machine sleeps
-from agavesh.tree.listing import ListingCache
+from agavesh.tree.listing import UNANSWERED, Listing, ListingCache
 from agavesh.tree.storage import StorageDirectory, StorageNode
 
 _NAME_MOST = 255  # bytes
 _NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
+_LATELY = 1.0  # seconds: so old may be what a new file is made by, if it is no lock
+_PROGRAMS, _PAUSE = 1000, 2.0  # programs that make files, and seconds between two files
+_SOME, _REMEMBERED = 3, 10_000  # new files
+
+
+class Makers:
+    """Who has made which new files lately: a program that unpacks or copies is known by that."""
+
+    def __init__(self) -> None:
+        self._made: cachetools.TTLCache[int, dict[tuple[str, str], None]] = cachetools.TTLCache(_PROGRAMS, _PAUSE)
+
+    def makes_many(self, who: int, folder: str, name: str) -> bool:
+        """Whether this program has just made some other new files, and this one never."""
+        made = self._made.get(who, {})
+        seen = (folder, name) in made
+        made[folder, name] = None
+        if len(made) > _REMEMBERED:
+            del made[next(iter(made))]
+        self._made[who] = made  # it has time for the next one from now on
+        return not seen and len(made) > _SOME
 
 
 class Changing:
@@ -88,6 +110,7 @@ class Names:
         self._readers: dict[int, int] = {}  # which program has a folder open
         self._numbers = itertools.count(1)
         self._changing = Changing()
+        self._makers = Makers()
 
     # looking ---------------------------------------------------------------------------------------------------------
 
@@ -177,41 +200,64 @@ class Names:
             self._inodes.looked_up(inode)
             return self._looks.look(inode)
 
-    async def create(self, parent: int, name: str, flags: int, mode: int) -> tuple[Opened, Look]:
-        """Make a file, if there is none, and open it. AlreadyThere with O_EXCL, as the platform sees it now."""
+    async def create(self, parent: int, name: str, flags: int, mode: int, who: int = 0) -> tuple[Opened, Look]:
+        """Make a file, if there is none, and open it, for the program of that number. AlreadyThere with O_EXCL, as the
+        platform sees it now."""
         async with self._changing.one_of_many():
             folder = self._folder(parent, name)
-            inode = await self._there(folder, self._inodes[parent], name, exclusive=bool(flags & os.O_EXCL))
+            exclusive = bool(flags & os.O_EXCL)
+            # one who makes many files, and none twice, is no one who locks
+            sure = exclusive and not self._makers.makes_many(who, folder.path, name)
+            inode, looked = await self._there(folder, self._inodes[parent], name, sure=sure)
+            if inode is not None and exclusive:
+                raise AlreadyThere(f"{inode.path} is there already")
             if inode is None:
                 now = time.time()
                 entry = Entry(name, "file", 0, now, READ | WRITE)
                 inode = self._inodes.see(self._inodes[parent], name, entry, None, time.monotonic(), now)
-                opened = await self._files.begin(inode, self._files.create(inode, mode))
+                opened = await self._files.begin(inode, self._files.create(inode, mode, looked))
             else:
                 opened = await self._files.open(inode.number, flags)
             self._inodes.looked_up(inode)
             return opened, self._looks.look(inode)
 
-    async def _there(self, folder: StorageDirectory, parent: Inode, name: str, *, exclusive: bool) -> Inode | None:
-        """What is at a name, or None. AlreadyThere if it is to be made."""
-        if exclusive and self._looks.own(parent, name) is None:
+    async def _there(
+        self, folder: StorageDirectory, parent: Inode, name: str, *, sure: bool
+    ) -> tuple[Inode | None, float]:
+        """What is at a name, or None, and when (monotonic seconds) that was so: now if it has to be `sure`, else a
+        moment ago at most."""
+        if (own := self._looks.own(parent, name)) is not None:
+            return own, time.monotonic()
+        told, wall = time.monotonic(), time.time()
+        if (listing := None if sure else await self._lately(folder)) is not None:
+            entry, told, wall = listing.items.get(name), listing.asked, listing.asked_wall
+        else:
             # asked for this one name: the listing that is kept learns of it, and need not be asked for again
             try:
                 entry = await folder.storage.stat(f"{folder.inner.rstrip('/')}/{name}")
+                self._listings.put(folder.path, name, entry)
             except NotFound:
+                entry = None
                 self._listings.drop(folder.path, name)
-                if known := self._inodes.at(parent, name):
-                    self._inodes.detach(known)
-                return None
-            self._listings.put(folder.path, name, entry)
-            self._inodes.see(parent, name, entry, None, time.monotonic(), time.time())
+        if entry is not None:
+            return self._inodes.see(parent, name, entry, None, told, wall), told
+        if (known := self._inodes.at(parent, name)) is not None:
+            self._inodes.detach(known)
+        return None, told
+
+    async def _lately(self, folder: StorageDirectory) -> Listing[Entry] | None:
+        """What is in a folder, as it was a moment ago at most. None where one name costs less than all of them."""
+        fresh = min(_LATELY, folder.fresh)
+        known = self._listings.peek(folder.path)
+        if fresh <= 0 or known is None or len(known) > PAGE:
+            return self._listings.kept(folder.path, fresh=fresh) if fresh > 0 else None
         try:
-            inode = await self._looks.child(parent, name)
-        except NotFound:
-            return None
-        if exclusive:
-            raise AlreadyThere(f"{inode.path} is there already")
-        return inode
+            return await folder.listing(fresh=fresh)
+        except UNANSWERED:
+            # a platform that is away for a moment need not keep anybody from beginning: it is asked before all is sent
+            if (kept := self._listings.kept(folder.path, fresh=folder.fresh)) is None:
+                raise
+            return kept
 
     # removing --------------------------------------------------------------------------------------------------------
 

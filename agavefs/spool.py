@@ -88,6 +88,8 @@ class Spool:
         self.writing = False
         self.sent_at = float("-inf")  # trio's clock
         self.orphan = False  # unlinked: what is written will never be sent
+        self.looked = float("-inf")  # when the platform told of `base`, or that there is none: monotonic seconds
+        self.beside: RemotePath | None = None  # where it would be, had others not changed that
         self.keeper = keeper
         self.light: bytes | None = None  # all of it, as long as it has no file
         self.filed = False  # whether there may be a file of it

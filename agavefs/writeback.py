@@ -3,7 +3,8 @@
 What is written is in a spool with a journal row, from before its first change until the platform has it. Sealing puts
 both on the disk; then the spool is sent by a task of the nursery given here, one at a time for each file. Closing waits
 for that task, and giving up waiting does not stop it. While a spool is being sent its writers wait: what arrives is
-what one moment held. A file that replaces another goes up under a temporary name and is copied over it by the platform.
+what one moment held. A file that replaces another goes up under a temporary name and is copied over it by the platform,
+unless others have changed that since we began: then ours goes beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from agavesh.client.errors import (
     AgaveError,
     BadAnswer,
     Busy,
+    Changed,
     NotFound,
     ServerTrouble,
     StagingFailed,
@@ -59,6 +61,8 @@ class _Owed:
     def __init__(self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False) -> None:
         self.state, self.temporary, self.recovered = state, temporary, recovered
         self.superseded = False  # recovered, and its place has been written anew since
+        self.since = time.time()
+        self.detached = 0  # how often those who wait for it were sent away
         self.lock = trio.Lock()
         self.news = trio.Event()
         self.nudge = trio.Event()
@@ -106,6 +110,8 @@ class Writeback:
         self._until = math.inf  # of trio's time: so long it may be tried to send all, at the end
         self._waits: set[trio.CancelScope] = set()  # that end then at the latest
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
+        # what stands in the place of a spool, as the platform has told a moment ago or tells now
+        self.now: Callable[[Spool], Awaitable[Version | None]] = _now
         self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
 
     # what writers ask ------------------------------------------------------------------------------------------------
@@ -170,7 +176,10 @@ class Writeback:
     async def settle(self, spool: Spool) -> None:
         """Return when the platform has all that was sealed. The trouble that keeps it from it; TimedOut."""
         troubled_since: float | None = None
+        detached = self._owed[spool].detached if spool in self._owed else 0
         while not spool.orphan and (owed := self._owed.get(spool)) is not None:
+            if owed.detached != detached:
+                raise InterruptedError(errno.EINTR, "it was sent away; what it waited for is still being sent")
             trouble, patience = owed.trouble, self._patience
             if trouble is None:
                 troubled_since = None
@@ -181,6 +190,24 @@ class Writeback:
                 patience = max(0.0, troubled_since + patience - trio.current_time())
             if not await self._news(owed, patience):
                 raise trouble or self._too_late(spool)
+        if (beside := spool.beside) is not None:
+            spool.beside = None  # it is told once
+            raise Changed(
+                f"others have changed {beside.uri} since it was opened", hint=f"ours is {spool.remote.uri} now"
+            )
+
+    def detach(self, concerned: Callable[[Spool], bool]) -> int:
+        """Send away who waits for these, with EINTR: they are sent all the same. How many there are."""
+        found = [owed for spool, owed in self._owed.items() if concerned(spool) and not spool.writing]
+        for owed in found:
+            owed.detached += 1
+            owed.tell()
+        return len(found)
+
+    def wake(self) -> None:
+        """Try again now what waits for its time: what kept it may be over."""
+        for owed in self._owed.values():
+            owed.hurry()
 
     async def _news(self, owed: _Owed, patience: float) -> bool:
         """Whether something happens within `patience` seconds; that bytes move on counts, without returning."""
@@ -260,6 +287,9 @@ class Writeback:
     async def moved(self, old: RemotePath, new: RemotePath) -> None:
         """A file or folder has a new path."""
         self._spools.moved(old, new)
+        for spool, owed in self._owed.items():
+            if owed.temporary is not None and spool.remote.owner == new.owner:
+                owed.temporary = _moved(owed.temporary, old.path, new.path)
         await self._journal.moved(old, new)
 
     # sending ---------------------------------------------------------------------------------------------------------
@@ -319,64 +349,93 @@ class Writeback:
 
     async def _send(self, spool: Spool, owed: _Owed) -> None:
         assert spool.row is not None
-        row, storage, size, remote = spool.row, spool.storage, spool.size, spool.remote
+        row, size = spool.row, spool.size
         owed.past_recall = owed.state in ("beside", "placed")
-        if owed.recovered:
-            remote = await self._target(spool, owed)
-        if spool.base is None:
-            await self._step(row, owed, "sending", None)
-            with _Counted(spool.path, owed, size) as file:
-                entry = await storage.put(remote.path, file, patience=_STAGING)
+        if owed.superseded and not owed.past_recall:
+            await self._turn_aside(spool, owed)
+        if spool.base is None and owed.state not in ("beside", "placed"):
+            entry = await self._send_new(spool, owed, row)
         else:
-            if owed.state not in ("beside", "placed"):
-                temporary = owed.temporary or (remote.parent / f"{TEMPORARY}{secrets.token_hex(8)}").path
-                await self._step(row, owed, "sending", temporary)
-                with _Counted(spool.path, owed, size) as file:
-                    _check(await storage.put(temporary, file, patience=_STAGING), size, remote)
-                await self._step(row, owed, "beside", temporary)
-            assert owed.temporary is not None
-            if owed.state == "beside":
-                await storage.copy(owed.temporary, remote.path)
-                await self._step(row, owed, "placed", owed.temporary)
-            with suppress(NotFound):
-                await storage.remove(owed.temporary)
-            entry = await storage.stat(remote.path)
-        _check(entry, size, remote)
-        await self._journal.done(row)
+            entry = await self._send_over(spool, owed, row)
+        _check(entry, size, spool.remote)
+        if owed.temporary is None:
+            await self._journal.done(row)
+        else:  # nobody has to wait for that
+            await self._journal.step(row, "hidden", owed.temporary)
+            self.remove_hidden(row, spool.storage, owed.temporary)
         # no await from here: whoever looks sees it owed or settled
         spool.row, owed.temporary, owed.recovered = None, None, False
         spool.sent_at = trio.current_time()
         owed.trouble = None
         self._owed.pop(spool, None)
         self._spools.settled(spool, entry.version)
-        self.on_settled(spool, remote, entry)
+        self.on_settled(spool, spool.remote, entry)
+
+    async def _send_new(self, spool: Spool, owed: _Owed, row: int) -> Entry:
+        """Send what is new, under its own name."""
+        again = owed.state == "sending"
+        if not _unchanged(spool, await (_now if again else self.now)(spool), again):
+            await self._turn_aside(spool, owed)
+        await self._step(row, owed, "sending", None)
+        with _Counted(spool.path, owed, spool.size) as file:
+            # what an earlier attempt has left to be settled might be taken for this one by its size
+            size = None if again else spool.size
+            return await spool.storage.put(spool.remote.path, file, patience=_STAGING, size=size)
+
+    async def _send_over(self, spool: Spool, owed: _Owed, row: int) -> Entry:
+        """Send what replaces a file: beside it first, and then over it, if it is still what we know."""
+        storage = spool.storage
+        if first := owed.state not in ("beside", "placed"):
+            await self._send_beside(spool, owed, row)
+        assert owed.temporary is not None
+        if owed.state == "beside":
+            there = await _now(spool)
+            if not _unchanged(spool, there, not first):
+                await self._turn_aside(spool, owed)
+            if there is None or spool.base is None:
+                return await self._put_in_place(spool, owed)
+            await storage.copy(owed.temporary, spool.remote.path)
+            await self._step(row, owed, "placed", owed.temporary)
+        return await storage.stat(spool.remote.path)
+
+    async def _send_beside(self, spool: Spool, owed: _Owed, row: int) -> None:
+        await self._drop_temporary(spool, owed)
+        temporary = (spool.remote.parent / f"{TEMPORARY}{secrets.token_hex(8)}").path
+        await self._step(row, owed, "sending", temporary)
+        with _Counted(spool.path, owed, spool.size) as file:
+            entry = await spool.storage.put(temporary, file, patience=_STAGING, size=spool.size)
+        _check(entry, spool.size, spool.remote)
+        await self._step(row, owed, "beside", temporary)
+
+    async def _put_in_place(self, spool: Spool, owed: _Owed) -> Entry:
+        """Give what is beside its own name, where nothing stands any more."""
+        assert owed.temporary is not None
+        with suppress(NotFound):  # we have done so before
+            await spool.storage.move(owed.temporary, spool.remote.path)
+        owed.temporary = None
+        return await spool.storage.stat(spool.remote.path)
 
     async def _step(self, row: int, owed: _Owed, state: State, temporary: str | None) -> None:
         await self._journal.step(row, state, temporary)
         owed.state, owed.temporary = state, temporary
         owed.tell()
 
-    async def _target(self, spool: Spool, owed: _Owed) -> RemotePath:
-        """Where what a dead mount left is to go: to its place, or beside it if somebody else has written that since."""
-        name = f"{spool.remote.name}~conflict-{socket.gethostname()}-{time.strftime('%Y%m%dT%H%M%S')}"
-        if owed.superseded and owed.state not in ("beside", "placed"):
-            name += f"-{spool.row}"  # there may be several
-        elif owed.state in ("beside", "placed") or (owed.state == "sending" and owed.temporary is None):
-            return spool.remote  # we were at it: what is there is ours
-        else:
-            try:
-                version = (await spool.storage.stat(spool.remote.path)).version
-            except NotFound:
-                version = None
-            if version in (spool.base, None):
-                return spool.remote
-        _log.warning("%s was written anew meanwhile: what was left goes to %s beside it", spool.remote.uri, name)
+    async def _turn_aside(self, spool: Spool, owed: _Owed) -> None:
+        """Others have changed its place: it goes beside that, under a name that says so."""
+        name = f"{spool.remote.name}~conflict-{socket.gethostname()}-{time.strftime('%Y%m%dT%H%M%S')}-{spool.row}"
+        _log.warning("others have changed %s: ours goes to %s beside it", spool.remote.uri, name)
+        if owed.state != "beside":
+            await self._drop_temporary(spool, owed)
+        spool.beside = spool.remote
+        spool.remote, owed.superseded = spool.remote.parent / name, False
+        await self.rebase(spool, None)
+
+    async def _drop_temporary(self, spool: Spool, owed: _Owed) -> None:
+        """What an earlier attempt has left is not to be used."""
         if owed.temporary is not None:
             row = await self.hide(spool.remote, owed.temporary)
             self.remove_hidden(row, spool.storage, owed.temporary)
-        spool.remote, owed.recovered = spool.remote.parent / name, False
-        await self.rebase(spool, None)
-        return spool.remote
+            owed.temporary = None
 
     async def _clear(self, spool: Spool, owed: _Owed) -> None:
         """Take back what an unlinked spool has on its way."""
@@ -459,6 +518,22 @@ class Writeback:
             yield
         finally:
             self._waits.discard(scope)
+
+
+async def _now(spool: Spool) -> Version | None:
+    try:
+        return (await spool.storage.stat(spool.remote.path)).version
+    except NotFound:
+        return None
+
+
+def _moved(path: str, old: str, new: str) -> str:
+    return new + path[len(old) :] if path.startswith(f"{old}/") else path
+
+
+def _unchanged(spool: Spool, there: Version | None, again: bool) -> bool:
+    """Whether what is `there` now is what was when it was begun, or may come of an earlier attempt of ours."""
+    return there is None or there == spool.base or (again and there[0] == spool.size)
 
 
 def _check(entry: Entry, size: int, remote: RemotePath) -> None:

@@ -94,6 +94,14 @@ def result(operation: Operation, what: str, body: bytes, kind: Any = None) -> An
         ) from None
 
 
+def message(body: bytes) -> str:
+    """What the envelope of a successful answer says beside its result; "" if nothing."""
+    try:
+        return str(_envelope.decode(body).message or "")
+    except MALFORMED:
+        return ""
+
+
 def _nothing(operation: Operation, what: str, *, null: bool = False) -> Any:
     # of a list that was asked for, null may say that it is empty; silence does not: a folder would seem to be
     if operation.answer == "page" and (null or operation.method != "GET"):

@@ -27,7 +27,7 @@ from agavesh.api.services.postits import Postits
 from agavesh.api.services.profiles import Profiles
 from agavesh.api.services.systems import Systems
 from agavesh.client.accounts import Account, Accounts, chosen
-from agavesh.client.answers import SIGN_IN
+from agavesh.client.answers import SIGN_IN, message
 from agavesh.client.arguments import raw_ask
 from agavesh.client.errors import BadArgument, NotSignedIn
 from agavesh.client.health import Health
@@ -216,6 +216,15 @@ class Agave:
         operation = _declared(call)
         page: list[T] = await self._transport.result(operation, {"limit": PAGE, **arguments}, record)
         return page, self._paging.is_all(operation.service, len(page), PAGE)
+
+    async def made(self, call: Callable[..., Awaitable[Any]], **arguments: Any) -> tuple[Any, bool]:
+        """What is answered by a call that makes something, and whether somebody else had made it before.
+
+        wire: that a folder is there already is told by the words of a success alone. Behind an answer that was lost it
+        may be our own work, and counts as that.
+        """
+        answer, reply = await self._transport.told(_declared(call), arguments)
+        return answer, reply.attempt == 1 and "already exists" in message(reply.body).lower()
 
     @staticmethod
     def within(seconds: float) -> AbstractContextManager[None]:

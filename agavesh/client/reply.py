@@ -9,13 +9,17 @@ from agavesh.client.width import Place
 
 
 class Reply:
-    """One answer. `body` is empty until `read`; `close` gives connection and place back, whatever was read."""
+    """One answer. `body` is empty until `read`; `close` gives connection and place back, whatever was read.
 
-    __slots__ = ("body", "headers", "place", "request_id", "status", "stream")
+    `attempt` is how often it was asked for: behind the first, what is told may be our own doing.
+    """
+
+    __slots__ = ("attempt", "body", "headers", "place", "request_id", "status", "stream")
 
     def __init__(self, answer: Answer, request_id: str, place: Place | None = None) -> None:
         self.status, self.request_id, self.place = answer.status, request_id, place
         self.headers: Mapping[str, str] = answer.headers
+        self.attempt = 1
         self.body = b""
         self.stream = answer.body
 

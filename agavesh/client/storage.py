@@ -10,12 +10,14 @@ import operator
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import trio
 
+from agavesh.api.models.files import LogicalFile
 from agavesh.api.record import BadField
 from agavesh.client.errors import (
     AlreadyThere,
@@ -164,8 +166,11 @@ class Storage(ABC):
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         return Reading(self._download(path, headers, bulk), f"{path} on {self.owner}", start)
 
-    async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
-        """Upload `source` (a local path, an open binary file, bytes, an async iterator); wait until it is settled."""
+    async def put(self, path: str, source: Any, *, patience: float = 60, size: int | None = None) -> Entry:
+        """Upload `source` (a local path, an open binary file, bytes, an async iterator); wait until it is settled.
+
+        `size` in bytes says that nothing of that name was there: then it is settled as soon as all of it shows.
+        """
         raise self._refusal(path)
 
     async def replace(self, path: str, source: Any) -> Entry:
@@ -174,6 +179,10 @@ class Storage(ABC):
 
     async def mkdir(self, path: str) -> None:
         """Make a folder in one that exists. Quiet if it is there already; AlreadyThere for a file."""
+        raise self._refusal(path)
+
+    async def make(self, path: str) -> Entry:
+        """Make a folder that is not there, by one request. AlreadyThere, for a folder too."""
         raise self._refusal(path)
 
     async def move(self, source: str, target: str) -> None:
@@ -245,20 +254,30 @@ class SystemStorage(Storage):
     def _download(self, path: str, headers: dict[str, str], bulk: bool | None) -> Any:
         return self.agave.files.download(systemId=self.owner, filePath=path, headers=headers, bulk=bulk)
 
-    async def put(self, path: str, source: Any, *, patience: float = 60) -> Entry:
+    async def put(self, path: str, source: Any, *, patience: float = 60, size: int | None = None) -> Entry:
         folder, name = _split(path)
         answer = await self.agave.files.importData(
             systemId=self.owner, filePath=folder, fileName=name, fileToUpload=source
         )
-        if answer.status != "STAGING_COMPLETED":
-            await self._settled(path, patience)
-        return await self.stat(path)
+        if answer.status == "STAGING_COMPLETED":
+            # wire: a platform that has put it in place by now tells of it as its listings do
+            if size is not None and answer.lastModified is not None:
+                return Entry(name, "file", size, answer.lastModified.timestamp(), READ | WRITE)
+            return await self.stat(path)
+        return await self._settled(path, patience, size)
 
-    async def _settled(self, path: str, patience: float) -> None:
-        """Wait until the history says that the newest upload is in place. `patience`: seconds without any news."""
-        pause, told = _SETTLE_FIRST, 0
+    async def _settled(self, path: str, patience: float, size: int | None) -> Entry:
+        """The entry of the newest upload when it is in place: its history says so, or what was not there has its
+        `size`. `patience`: seconds without any news."""
+        pause, told = _SETTLE_FIRST, (0, -1)
         deadline = trio.current_time() + patience
         while True:
+            here = -1
+            if size is not None:
+                with suppress(NotFound):
+                    entry = await self.stat(path)
+                    if (here := entry.size or 0) == size:
+                        return entry
             # wire: the history of a name that has just been uploaded may not be there yet
             events: list[str] = []
             try:
@@ -270,9 +289,9 @@ class SystemStorage(Storage):
             if "STAGING_FAILED" in events[newest + 1 :]:
                 raise StagingFailed(f"{self.owner} took {path} and could not put it in place", hint="send it again")
             if newest >= 0 and "STAGING_COMPLETED" in events[newest + 1 :]:
-                return
-            if len(events) > told:
-                told, deadline = len(events), trio.current_time() + patience
+                return await self.stat(path)
+            if (len(events), here) > told:
+                told, deadline = (len(events), here), trio.current_time() + patience
             if trio.current_time() > deadline:
                 raise TimedOut(f"{self.owner} took {path} but has not put it in place for {patience:.0f} s")
             await trio.sleep(pause)
@@ -298,12 +317,27 @@ class SystemStorage(Storage):
         return await self.stat(path)
 
     async def mkdir(self, path: str) -> None:
-        folder, name = _split(path)
+        await self._made(path)
+
+    async def make(self, path: str) -> Entry:
+        file, there = await self._made(path)
+        if there:
+            raise AlreadyThere(f"{path} on {self.owner} is there already")
         try:
-            await self._manage(folder, "mkdir", name)
+            modified = None if file.lastModified is None else file.lastModified.timestamp()
+        except BadField:  # of a folder that we have just made, that is all there is to know
+            modified = None
+        return Entry(_split(path)[1], "dir", None, modified, READ | WRITE | EXECUTE)
+
+    async def _made(self, path: str) -> tuple[LogicalFile, bool]:
+        folder, name = _split(path)
+        body = {"action": "mkdir", "path": name}
+        try:
+            return await self.agave.made(self.agave.files.manage, systemId=self.owner, filePath=folder, body=body)
         except BadRequest:
             if not (await self.stat(path)).is_dir:
                 raise AlreadyThere(f"{path} on {self.owner} is there already, and is a file") from None
+            return LogicalFile(), True
 
     async def move(self, source: str, target: str) -> None:
         (from_folder, _), (to_folder, name) = _split(source), _split(target)

@@ -129,6 +129,10 @@ class Transport:
 
     async def result(self, operation: Operation, arguments: Mapping[str, Any], kind: Any = None) -> Any:
         """What a call answers, as the operation declares it; a page is of records of `kind` if one is given."""
+        return (await self.told(operation, arguments, kind))[0]
+
+    async def told(self, operation: Operation, arguments: Mapping[str, Any], kind: Any = None) -> tuple[Any, Reply]:
+        """As `result`, and how it was told."""
         request = ask(operation, arguments)
         reply = await self.fetch(request, basic=not operation.token)
         try:
@@ -138,7 +142,7 @@ class Transport:
             raise
         if operation.key == "clients.create" and answer.consumerKey and answer.consumerSecret:
             self.auth.adopt(answer.consumerKey, answer.consumerSecret, answer.name)
-        return answer
+        return answer, reply
 
     def _download(self, request: Ask) -> Stream:
         # a listing may come compressed; of a file the bytes themselves are wanted, and their number
@@ -183,6 +187,7 @@ class Transport:
                     waiting = kept = False
                     try:
                         reply = await self._signed(request, basic=basic, whole=whole)
+                        reply.attempt = attempt
                         if reply.status < 300:
                             self.width.answered(place)
                             self.health.answered()

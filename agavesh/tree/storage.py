@@ -140,15 +140,11 @@ class StorageDirectory(StorageNode, Directory):
         return parent.child(entry), []
 
     async def mkdir(self, name: str) -> StorageNode:
-        inner = f"{self.inner.rstrip('/')}/{name}"
         try:
-            await self.storage.stat(inner)
-        except NotFound:
-            pass
-        else:
-            raise AlreadyThere(f"{name!r} is in {self.path} already")
-        await self.storage.mkdir(inner)
-        entry = await self.storage.stat(inner)
+            entry = await self.storage.make(f"{self.inner.rstrip('/')}/{name}")
+        except AlreadyThere:
+            self.listings.forget(self.path)
+            raise AlreadyThere(f"{name!r} is in {self.path} already") from None
         self.listings.put(self.path, name, entry)
         made = self.child(entry)
         self.listings.begin(made.path)

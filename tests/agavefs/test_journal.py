@@ -24,7 +24,7 @@ async def test_rows_follow_a_file(tmp_path: Path) -> None:
     await journal.step(row, "beside", "/home/.tmp")
     await journal.moved(HERE._replace(path="/home"), HERE._replace(path="/elsewhere"))
     (kept,) = journal.rows()
-    assert (kept.size, kept.state, kept.temporary, kept.path) == (10, "beside", "/home/.tmp", "/elsewhere/f")
+    assert (kept.size, kept.state, kept.temporary, kept.path) == (10, "beside", "/elsewhere/.tmp", "/elsewhere/f")
     assert count(tmp_path, journal.owner) == 1
     await journal.done(row)
     assert journal.rows() == []
