@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import agavesh
 from agavefs.places import Card, Places
+from agavesh.client import mounts
 from agavesh.client.errors import AgaveError, BadArgument, NotAllowed, NotFound, NotSignedIn, Unreachable, WrongKind
 
 if TYPE_CHECKING:
@@ -97,11 +98,16 @@ def command_line() -> argparse.ArgumentParser:
 
     umount = commands.add_parser("umount", aliases=["unmount"], help="unmount, when all is sent")
     umount.add_argument("dir", metavar="DIR", type=Path)
+    umount.add_argument("--wait", metavar="SECONDS", type=_seconds, help="how long it may take to send what is left")
     umount.set_defaults(run=_umount)
 
     refresh = commands.add_parser("refresh", help="look anew at what a mount shows")
     refresh.add_argument("path", metavar="PATH", nargs="?", default="", help="in a mount, or in the tree; or all")
     refresh.set_defaults(run=_refresh)
+
+    detach = commands.add_parser("detach", help="let programs go that wait until something is sent")
+    detach.add_argument("path", metavar="PATH", nargs="?", default="", help="in a mount, or in the tree; or all")
+    detach.set_defaults(run=_detach)
 
     status = commands.add_parser("status", help="what is mounted, and what is not sent yet")
     status.set_defaults(run=_status)
@@ -111,6 +117,9 @@ def command_line() -> argparse.ArgumentParser:
 def _how(parser: argparse.ArgumentParser) -> None:
     """The options of everything that mounts."""
     parser.add_argument("--read-only", "-r", action="store_true", help="change nothing on the platform")
+    parser.add_argument(
+        "--write-back", action="store_true", help="who closes a file does not wait for the platform; fsync does"
+    )
     parser.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
     parser.add_argument(
         "--cache-size",
@@ -184,6 +193,7 @@ def _mount(asked: argparse.Namespace) -> int:
     arguments = ["mount", *asked.places[:-1], str(mountpoint)]
     arguments += [f"--cache-size={max(1, asked.cache_size >> 10)}K"] if asked.cache_size is not None else []
     arguments += ["--read-only"] if asked.read_only else []
+    arguments += ["--write-back"] if asked.write_back else []
     arguments += [f"--cache-ttl={asked.cache_ttl}", *(["--offline-ok"] if asked.offline_ok else [])]
     arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
     arguments += [part for options in asked.options for part in ("-o", options)]
@@ -240,7 +250,8 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
     try:
         fuse, read_only = _options(asked.options, notice)
         options = mount.Options(
-            mountpoint, places, source=asked.source, read_only=asked.read_only or read_only, room=asked.cache_size,
+            mountpoint, places, source=asked.source, read_only=asked.read_only or read_only,
+            write_back=asked.write_back, room=asked.cache_size,
             fresh=asked.cache_ttl, offline_ok=asked.offline_ok,
             deadlines=_deadlines(), kill_wait=float(os.environ.get("AGAVEFS_KILL_WAIT", "30")), fuse=fuse,
             held=asked.held,
@@ -377,6 +388,8 @@ def _umount(asked: argparse.Namespace) -> int:
         return EX_OSERR
     if card is None or process is None:
         return 0
+    if asked.wait is not None:
+        _ask(card, mounts.Ask("hasten", [str(asked.wait)]))
     return _wait(card, process)
 
 
@@ -418,28 +431,45 @@ def _owed(card: Card) -> int:
 
 def _refresh(asked: argparse.Namespace) -> int:
     """Have mounts forget what is at a path: one that it is in, or all where it is a path of the tree."""
+    return _ask_around(asked, "refresh")
+
+
+def _detach(asked: argparse.Namespace) -> int:
+    """Have mounts send away who waits for what is at a path."""
+    return _ask_around(asked, "detach")
+
+
+def _ask(card: Card, question: mounts.Ask, patience: float = mounts.PATIENCE) -> mounts.Answer:
+    """What a mount answers; trouble as its error."""
     import trio
 
-    from agavesh.client import mounts
+    try:
+        return trio.run(functools.partial(mounts.ask, Places.of().socket(card), question, patience=patience))
+    except AgaveError as error:
+        return mounts.Answer(error=str(error))
+
+
+def _ask_around(asked: argparse.Namespace, act: str) -> int:
+    """Ask the mount that a path is in, or all where it is a path of the tree."""
     from agavesh.client.path import parse_uri
 
     places = Places.of()
     cards = places.cards()
-    question = mounts.Ask("refresh", ["/"])
+    question = mounts.Ask(act, ["/"])
     if asked.path:
         here = os.path.abspath(asked.path)  # noqa: PTH100  # resolve() would ask a mount that hangs
         around = [card for card in cards if f"{here}/".startswith(f"{card.mountpoint.rstrip('/')}/")]
         if around:
             cards = [max(around, key=lambda card: len(card.mountpoint))]
-            question = mounts.Ask("refresh", inside=[os.path.relpath(here, cards[0].mountpoint)])
+            question = mounts.Ask(act, inside=[os.path.relpath(here, cards[0].mountpoint)])
         elif "://" in asked.path or asked.path.startswith("job:"):
             try:
-                question = mounts.Ask("refresh", [parse_uri(asked.path).tree_path])
+                question = mounts.Ask(act, [parse_uri(asked.path).tree_path])
             except AgaveError as error:
                 _say(str(error))
                 return EX_USAGE
         elif asked.path.startswith("/"):
-            question = mounts.Ask("refresh", [asked.path])
+            question = mounts.Ask(act, [asked.path])
         else:
             _say(f"{asked.path} is in no mount")
             return EX_USAGE
@@ -448,13 +478,12 @@ def _refresh(asked: argparse.Namespace) -> int:
         return EX_UNAVAILABLE
     status = 0
     for card in cards:
-        try:
-            answer = trio.run(functools.partial(mounts.ask, places.socket(card), question))
-        except AgaveError as error:
-            answer = mounts.Answer(error=str(error))
+        answer = _ask(card, question)
         if answer.error:
             _say(f"{card.mountpoint}: {answer.error}")
             status = EX_TEMPFAIL
+        elif act == "detach":
+            print(f"{card.mountpoint}: {answer.text}")
     return status
 
 
@@ -463,12 +492,7 @@ _TOLD = ("platform", "answered", "offline", "requests", "not sent", "written by"
 
 
 def _status(asked: argparse.Namespace) -> int:
-    import trio
-
-    from agavesh.client import mounts
-
-    places = Places.of()
-    for card in places.cards():
+    for card in Places.of().cards():
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(card.since))
         owed = _owed(card)
         print(
@@ -480,11 +504,7 @@ def _status(asked: argparse.Namespace) -> int:
             *([f"{owed} files not sent yet"] if owed else []),
             sep="  ",
         )
-        try:
-            question = functools.partial(mounts.ask, places.socket(card), mounts.Ask("status"), patience=_GLANCE)
-            answer = trio.run(question)
-        except AgaveError as error:
-            answer = mounts.Answer(error=str(error))
+        answer = _ask(card, mounts.Ask("status"), _GLANCE)
         lines = [line for line in answer.text.splitlines() if line.startswith(_TOLD)]
         for line in [f"error       {answer.error}"] if answer.error else lines:
             print(f"    {line}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from agavefs.tail import TailHandle
 from agavefs.writeback import Writeback
 from agavesh.client.errors import BadArgument, Changed, NotAllowed, NotFound, WrongKind
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import READ, TEMPORARY, Entry, Version
+from agavesh.client.storage import READ, Entry, Version
 from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import File
@@ -68,7 +67,7 @@ class Files:
         # called when what the kernel knows of an inode's attributes is old; set by the kernel's side
         self.on_changed: Callable[[Inode], None] = lambda inode: None
         writeback.on_settled = self._settled
-        writeback.now = self._now
+        writeback.sender.now = self._now
 
     # opening ---------------------------------------------------------------------------------------------------------
 
@@ -350,7 +349,7 @@ class Files:
         if not inode.uses:
             if inode.hidden is not None and inode.spool is not None:
                 row, inode.hidden = inode.hidden, None
-                self._writeback.remove_hidden(row, inode.spool.storage, inode.spool.remote.path)
+                self._writeback.leftovers.remove(row, inode.spool.storage, inode.spool.remote.path)
             inode.spool, inode.seen = None, False
             self._inodes.rest(inode)
 
@@ -472,8 +471,8 @@ class Files:
         self.forget(inode)
 
     async def _hide(self, inode: Inode, node: StorageFile, spool: Spool) -> None:
-        temporary = node.remote.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-        row = await self._writeback.hide(node.remote, temporary.path)
+        temporary = node.remote.parent / self._writeback.leftovers.name()
+        row = await self._writeback.leftovers.hide(node.remote, temporary.path)
         await node.storage.move(node.inner, temporary.path)
         self._spools.moved(node.remote, temporary)
         inode.hidden = row

@@ -116,7 +116,9 @@ class SpoolHandle:
         """close(2), for each descriptor of the handle. The first with something to send waits until it is there."""
         if not self.wrote:
             return
-        if self._flushed:
+        if self._writeback.later:
+            await self._writeback.seal(self.spool)
+        elif self._flushed:
             await self._writeback.seal(self.spool, now=False)
         else:
             await self.sync()

@@ -6,6 +6,7 @@ A row lives from the first change of a file until the platform has it:
     sealed    closed and on the disk, to be sent     after a crash: sent
     sending   on its way, under `temporary` if that is set, else under its own name         … sent again
     beside    settled under `temporary`, to be copied over the target                       … copied
+    aside     as `beside`, but it can't be copied: it changes names with its target         … finished
     placed    copied; `temporary` is to be removed                                          … removed
     hidden    no bytes of ours: `temporary` stands for an unlinked file still open          … removed
 
@@ -34,7 +35,7 @@ import trio
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Version
 
-State = Literal["writing", "sealed", "sending", "beside", "placed", "hidden"]
+State = Literal["writing", "sealed", "sending", "beside", "aside", "placed", "hidden"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owed (
@@ -43,6 +44,8 @@ CREATE TABLE IF NOT EXISTS owed (
     temporary TEXT, trouble TEXT);
 CREATE TABLE IF NOT EXISTS owners (
     id TEXT PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS named (name TEXT NOT NULL);
+INSERT INTO named SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT 1 FROM named);
 """
 _COLUMNS = "id, owner, account, system, path, spool, size, base_size, base_modified, state, temporary, trouble"
 
@@ -92,7 +95,9 @@ class Journal:
         try:
             for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
                 self._connection.execute(f"PRAGMA {pragma}")
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            # what is ours on the platform is known by it
+            (self.name,) = self._connection.execute("SELECT name FROM named").fetchone()
             self._connection.execute(
                 "INSERT INTO owners VALUES (?, ?, ?, ?, ?)",
                 (self.owner, socket.gethostname(), _boot(), os.getpid(), _started(os.getpid())),

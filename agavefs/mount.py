@@ -21,7 +21,7 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from agavefs import control
+from agavefs import control, queue
 from agavefs.ahead import Walks
 from agavefs.fetch import Fetcher
 from agavefs.files import Files
@@ -66,6 +66,7 @@ class Options:
     places: Places
     source: str = ""  # a folder of the tree, by its path or URI; all of it otherwise
     read_only: bool = False
+    write_back: bool = False  # who closes a file does not wait for the platform
     room: int | None = None
     fresh: float = FRESH  # seconds that a listing is believed
     offline_ok: bool = False  # what is here is shown, however old, while the platform does not answer
@@ -114,7 +115,7 @@ async def _serve(
     spools = Spools(options.places.spools(journal.owner), room=room, shelf=shelf)
     fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
     walks = Walks(nursery, workspace.listings, spools, fetcher, workspace.agave.width)
-    writeback = Writeback(nursery, journal, spools, patience=patience)
+    writeback = Writeback(nursery, journal, spools, patience=patience, later=options.write_back)
     errors = control.Errors()
     logging.getLogger().addHandler(errors)
     card = Card(
@@ -131,7 +132,8 @@ async def _serve(
     def status() -> str:
         return _status(card, workspace, spools, shelf, writeback, looks, walks)
 
-    extra = control.make_control({"status": status, "errors": errors.text}, lambda: writeback.stranded)
+    texts = {"status": status, "errors": errors.text, "queue": lambda: queue.text(writeback)}
+    extra = control.make_control(texts, lambda: writeback.stranded)
     looks = Looks(
         root, workspace.listings, read_only=options.read_only, extra={control.NAME: extra},
         find_root=None if source.whole else source.now,
@@ -146,10 +148,24 @@ async def _serve(
     others = _Others(options.places, workspace)
 
     async def act(question: mounts.Ask) -> mounts.Answer:
-        if question.act == "recount":
-            others.changed()
-            return mounts.Answer()
-        return mounts.Answer(text=status()) if question.act == "status" else await refresh.act(question)
+        match question.act:
+            case "recount":
+                others.changed()
+                return mounts.Answer()
+            case "status":
+                return mounts.Answer(text=status())
+            case "wake":
+                writeback.wake()
+                return mounts.Answer()
+            case "detach":
+                return mounts.Answer(
+                    text=f"{queue.detach(writeback, question.within(looks.inodes.root.path))} sent away"
+                )
+            case "hasten":
+                writeback.end_within(float(question.paths[0]) if question.paths else 0)
+                return mounts.Answer()
+            case _:
+                return await refresh.act(question)
 
     refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
     options.places.sweep(journal)
@@ -349,12 +365,9 @@ def _status(
         f"inodes      {len(looks.inodes)}",
         f"walks       {walks}",
         f"not sent    {len(writeback.owed)}",
-        f"to remove   {writeback.leftovers}",
+        f"to remove   {writeback.leftovers.count}",
     ]
-    lines += [
-        f"  {spool.remote.uri}  {'being written' if spool.writing else trouble or 'on its way'}"
-        for spool, trouble in writeback.owed
-    ]
+    lines += [f"  {line}" for line in queue.queue(writeback)]
     if writeback.stranded:
         lines.append("written by a mount that died, never closed, and kept (see .agavefs/recovered):")
         lines += [f"  {row.remote.uri}  {row.spool}" for row in writeback.stranded]

@@ -364,7 +364,7 @@ class Names:
             self._writeback.forget(there.spool)
         await self._writeback.moved(node.remote, new)
         if spool is not None and spool.dirty:
-            await self._writeback.rebase(spool, replaced if only_here else entry.version)
+            await self._writeback.sender.rebase(spool, replaced if only_here else entry.version)
         return msgspec.structs.replace(entry, name=name)
 
     async def _move_there(self, node: StorageNode, new: RemotePath, *, over: bool) -> Entry:

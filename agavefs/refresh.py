@@ -46,11 +46,10 @@ class Refresh:
         self._read: list[tuple[int, str]] = []  # names of files that are being read: they may be of others by now
 
     async def act(self, ask: Ask) -> Answer:
-        """What the mount is asked from outside: to refresh, and that is all so far."""
+        """What the mount is asked from outside, if that is to refresh."""
         if ask.act != "refresh":
             return Answer(error=f"a mount knows no {ask.act!r}")
-        root = self._looks.inodes.root.path.rstrip("/")
-        paths = [*ask.paths, *(f"{root}/{inside}" for inside in ask.inside)]
+        paths = ask.within(self._looks.inodes.root.path)
         await self([*paths, *[await self._followed(path) for path in paths]])
         return Answer(text="what is shown from now on is asked for anew")
 

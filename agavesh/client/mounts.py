@@ -8,6 +8,7 @@ What a mount does when asked is its own business.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -33,6 +34,10 @@ class Ask(msgspec.Struct, omit_defaults=True):
     act: str
     paths: list[str] = []
     inside: list[str] = []
+
+    def within(self, root: str) -> list[str]:
+        """All of it as tree paths, for a mount whose root is that one."""
+        return [*self.paths, *(posixpath.normpath(f"{root.rstrip('/')}/{inside}") for inside in self.inside)]
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
@@ -83,6 +88,11 @@ async def tell(url: str, paths: Collection[str]) -> None:
     """Tell the mounts of a tenant that something was changed at these tree paths. Quiet, whatever happens."""
     if paths:
         await _tell(url, Ask("refresh", sorted(paths) if len(paths) <= _MOST else ["/"]))
+
+
+async def wake(url: str) -> None:
+    """Tell the mounts of a tenant that what kept them from sending may be over: there are new tokens. Quiet."""
+    await _tell(url, Ask("wake"))
 
 
 async def recount(url: str) -> None:

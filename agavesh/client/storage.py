@@ -52,6 +52,8 @@ _ACCESS = {
     "ALL": READ | WRITE | EXECUTE,
 }
 
+_WORDS = {bits: word for word, bits in _ACCESS.items()}
+
 # Asked for in one page; the platform gives fewer without a word, and `pages` goes on.
 PAGE = 10_000
 # A settling upload is looked at this often, in seconds: soon at first, since most are small.
@@ -195,6 +197,14 @@ class Storage(ABC):
 
     async def remove(self, path: str) -> None:
         """Delete; a folder with all that is in it. NotFound."""
+        raise self._refusal(path)
+
+    async def grants(self, path: str) -> dict[str, int]:
+        """Who may do what with a path: bits of READ, WRITE and EXECUTE by user."""
+        raise self._refusal(path)
+
+    async def grant(self, path: str, grants: dict[str, int]) -> None:
+        """Let others do that with a path. What the caller may do is as it is."""
         raise self._refusal(path)
 
     def _refusal(self, path: str) -> ReadOnly:
@@ -363,6 +373,23 @@ class SystemStorage(Storage):
         if not path.strip("/"):
             raise BadArgument(f"the root of {self.owner} can't be removed", hint="name a file or folder in it")
         await self.agave.files.delete(systemId=self.owner, filePath=path)
+
+    async def grants(self, path: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        async for page in self.agave.pages(self.agave.files.listPermissions, systemId=self.owner, filePath=path):
+            for one in page:
+                may = one.permission
+                if one.username and may is not None:
+                    bits = ((may.read, READ), (may.write, WRITE), (may.execute, EXECUTE))
+                    found[one.username] = sum(bit for allowed, bit in bits if allowed)
+        return found
+
+    async def grant(self, path: str, grants: dict[str, int]) -> None:
+        for user, bits in grants.items():
+            if user != self.agave.username:
+                await self.agave.files.updatePermissions(
+                    systemId=self.owner, filePath=path, body={"username": user, "permission": _WORDS[bits]}
+                )
 
     async def _manage(self, at: str, action: str, path: str) -> None:
         await self.agave.files.manage(systemId=self.owner, filePath=at, body={"action": action, "path": path})

@@ -25,6 +25,7 @@ async def login(
     The password is asked for, or comes from $AGAVE_PASSWORD or standard input; it is never an argument, and never kept.
     An OAuth client is made unless $AGAVE_API_KEY and $AGAVE_API_SECRET name one.
     """
+    from agavesh.client import mounts
     from agavesh.client.accounts import Accounts
     from agavesh.client.login import login as sign_in
 
@@ -53,6 +54,7 @@ async def login(
     here.close_account()
     here.url, here.username = account.url, account.username
     here.console.note(f"agavesh: signed in to {account.url} as {account.username}")
+    await mounts.wake(account.url)  # what they could not send has waited for this
 
 
 @command("logout")
