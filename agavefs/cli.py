@@ -120,6 +120,9 @@ def _how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-back", action="store_true", help="who closes a file does not wait for the platform; fsync does"
     )
+    parser.add_argument(
+        "--delete-limit", metavar="N", type=_count, help="refuse to delete more files and folders than that in one go"
+    )
     parser.add_argument("--cache-dir", metavar="DIR", type=Path, help="a local folder for what is fetched and unsent")
     parser.add_argument(
         "--cache-size",
@@ -194,6 +197,7 @@ def _mount(asked: argparse.Namespace) -> int:
     arguments += [f"--cache-size={max(1, asked.cache_size >> 10)}K"] if asked.cache_size is not None else []
     arguments += ["--read-only"] if asked.read_only else []
     arguments += ["--write-back"] if asked.write_back else []
+    arguments += [f"--delete-limit={asked.delete_limit}"] if asked.delete_limit is not None else []
     arguments += [f"--cache-ttl={asked.cache_ttl}", *(["--offline-ok"] if asked.offline_ok else [])]
     arguments += [f"--cache-dir={asked.cache_dir.absolute()}"] if asked.cache_dir else []
     arguments += [part for options in asked.options for part in ("-o", options)]
@@ -251,7 +255,7 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
         fuse, read_only = _options(asked.options, notice)
         options = mount.Options(
             mountpoint, places, source=asked.source, read_only=asked.read_only or read_only,
-            write_back=asked.write_back, room=asked.cache_size,
+            write_back=asked.write_back, delete_limit=asked.delete_limit, room=asked.cache_size,
             fresh=asked.cache_ttl, offline_ok=asked.offline_ok,
             deadlines=_deadlines(), kill_wait=float(os.environ.get("AGAVEFS_KILL_WAIT", "30")), fuse=fuse,
             held=asked.held,
@@ -272,6 +276,12 @@ def _serve(asked: argparse.Namespace, mountpoint: Path, places: Places) -> int:
 def _number(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of files")
     return int(text)
 
 

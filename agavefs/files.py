@@ -459,8 +459,9 @@ class Files:
         assert isinstance(node, StorageFile)
         if spool is not None and spool.dirty:
             async with self._writeback.removing(spool):
-                with suppress(NotFound):
-                    await node.storage.remove(node.inner)
+                if spool.base is not None or self._writeback.tried(spool):
+                    with suppress(NotFound):
+                        await node.storage.remove(node.inner)
         elif spool is not None and spool.users and not spool.whole:
             await self._hide(inode, node, spool)
         else:

@@ -9,6 +9,7 @@ A row lives from the first change of a file until the platform has it:
     aside     as `beside`, but it can't be copied: it changes names with its target         … finished
     placed    copied; `temporary` is to be removed                                          … removed
     hidden    no bytes of ours: `temporary` stands for an unlinked file still open          … removed
+    emptied   no bytes of ours: `temporary` is a folder, to go if it is empty               … removed, or put back
 
 It is one SQLite file for all mounts of this host (WAL, every commit on the disk). Each row has an owner, a mount that
 holds the lock of its file as long as it lives; the rows of one that is provably dead may be taken over. It knows
@@ -35,7 +36,7 @@ import trio
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Version
 
-State = Literal["writing", "sealed", "sending", "beside", "aside", "placed", "hidden"]
+State = Literal["writing", "sealed", "sending", "beside", "aside", "placed", "hidden", "emptied"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owed (
@@ -139,12 +140,12 @@ class Journal:
             self.owner, self.account, remote.owner, remote.path, str(spool), *(base or (None, None)),
         )  # fmt: skip
 
-    async def hide(self, remote: RemotePath, temporary: str) -> int:
-        """A row `hidden`: `temporary` is all that is left of `remote`, and goes when nobody has it open."""
+    async def hide(self, remote: RemotePath, temporary: str, state: State = "hidden") -> int:
+        """A row without bytes: `temporary` is all that is left of `remote`, and goes when nobody needs it."""
         return await self._run(
             "INSERT INTO owed (owner, account, system, path, spool, size, temporary, state)"
-            " VALUES (?, ?, ?, ?, '', 0, ?, 'hidden')",
-            self.owner, self.account, remote.owner, remote.path, temporary,
+            " VALUES (?, ?, ?, ?, '', 0, ?, ?)",
+            self.owner, self.account, remote.owner, remote.path, temporary, state,
         )  # fmt: skip
 
     async def seal(self, row: int, path: str, size: int) -> None:
@@ -277,7 +278,7 @@ def count(folder: Path, owner: str) -> int:
     except sqlite3.Error as error:
         raise _trouble(error) from error
     with closing(connection):
-        found = connection.execute("SELECT count(*) FROM owed WHERE owner = ? AND state != 'hidden'", (owner,))
+        found = connection.execute("SELECT count(*) FROM owed WHERE owner = ? AND spool != ''", (owner,))
         return int(found.fetchone()[0])
 
 

@@ -32,7 +32,7 @@ from agavefs.journal import Journal, Row
 _log = logging.getLogger(__name__)
 
 _DAY = 86400.0  # seconds: bytes without a row that are so old are those of a mount that died
-_BYTELESS = ("hidden", "placed")
+_BYTELESS = ("hidden", "emptied", "placed")
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ class Left:
     def count(self, owner: str) -> int:
         """How many files a mount, by its name in the journal, has left here."""
         rows = [note.row for _, note in self._notes()]
-        return sum(row.owner == owner and row.state != "hidden" for row in rows)
+        return sum(row.owner == owner and row.state not in _BYTELESS for row in rows)
 
     def _put(self, row: Row) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

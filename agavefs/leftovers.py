@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import trio
 
-from agavefs.journal import Journal
-from agavesh.client.errors import AgaveError, NotFound
+from agavefs.journal import Journal, State
+from agavesh.client.errors import AgaveError, AlreadyThere, NotEmpty, NotFound
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import TEMPORARY, Storage
+from agavesh.client.storage import TEMPORARY, Entry, Storage
+from agavesh.tree.storage import StorageDirectory
 
 _log = logging.getLogger(__name__)
+
+_OLD = 7 * 86400.0  # seconds: what another mount has had on its way, or unlinked and open, for so long is nobody's
 
 
 class Leftovers:
@@ -38,23 +43,70 @@ class Leftovers:
         """A name that nobody else has."""
         return f"{TEMPORARY}{self._journal.name}-{secrets.token_hex(8)}"
 
-    async def hide(self, remote: RemotePath, temporary: str) -> int:
+    async def hide(self, remote: RemotePath, temporary: str, state: State = "hidden") -> int:
         """Note that `temporary`, beside `remote`, is to be removed: at the latest by the next mount."""
-        return await self._journal.hide(remote, temporary)
+        return await self._journal.hide(remote, temporary, state)
 
     def remove(self, row: int, storage: Storage, temporary: str) -> None:
         """Remove it now, behind the caller's back. Its row stays for the next mount if that can't be."""
         folder = RemotePath("system", storage.owner, temporary).parent.tree_path
-        self._going[folder] = self._going.get(folder, 0) + 1
-        self._nursery.start_soon(self._remove, row, storage, temporary, folder)
+        self._begin(self._remove, row, storage, temporary, folder=folder)
 
-    async def _remove(self, row: int, storage: Storage, temporary: str, folder: str) -> None:
+    async def take_folder(self, storage: Storage, remote: RemotePath) -> None:
+        """Take a folder away if it is empty. NotEmpty; NotFound.
+
+        wire: a delete takes along whatever others have put there a moment ago. So it is given another name first, and
+        looked at under that: nobody can put anything there any more.
+        """
+        temporary = (remote.parent / self.name()).path
+        row = await self.hide(remote, temporary, "emptied")
         try:
-            with suppress(NotFound):
-                await storage.remove(temporary)
+            await storage.move(remote.path, temporary)
+        except NotFound:
             await self._journal.done(row)
+            raise
+        if (name := await _held(storage, temporary)) is not None:
+            await self._put_back(row, storage, remote, temporary)
+            raise NotEmpty(f"{remote.tree_path} still holds {name!r}")
+        self.remove(row, storage, temporary)
+
+    def remove_folder(self, row: int, storage: Storage, remote: RemotePath, temporary: str) -> None:
+        """Bring to its end what a dead mount was at: to take a folder away."""
+        self._begin(self._remove_folder, row, storage, remote, temporary, folder=remote.parent.tree_path)
+
+    async def _remove_folder(self, row: int, storage: Storage, remote: RemotePath, temporary: str) -> None:
+        try:
+            if await _held(storage, temporary) is not None:
+                await self._put_back(row, storage, remote, temporary)
+                return
+        except NotFound:  # it had not come so far, or is gone
+            await self._journal.done(row)
+            return
+        await self._remove(row, storage, temporary)
+
+    async def _put_back(self, row: int, storage: Storage, remote: RemotePath, temporary: str) -> None:
+        try:
+            await storage.move(temporary, remote.path)
+        except AlreadyThere:  # others have made a new one
+            beside = remote.parent / f"{remote.name}~conflict-{row}"
+            _log.warning("what was in %s is in %s now", remote.uri, beside.name)
+            await storage.move(temporary, beside.path)
+        await self._journal.done(row)
+
+    async def _remove(self, row: int, storage: Storage, temporary: str) -> None:
+        with suppress(NotFound):
+            await storage.remove(temporary)
+        await self._journal.done(row)
+
+    def _begin(self, act: Callable[..., Awaitable[None]], *arguments: Any, folder: str) -> None:
+        self._going[folder] = self._going.get(folder, 0) + 1
+        self._nursery.start_soon(self._act, act, arguments, folder)
+
+    async def _act(self, act: Callable[..., Awaitable[None]], arguments: tuple[Any, ...], folder: str) -> None:
+        try:
+            await act(*arguments)
         except (AgaveError, OSError) as trouble:
-            _log.warning("%s of %s is left: %s", temporary, storage.owner, trouble)
+            _log.warning("something is left in %s: %s", folder, trouble)
         finally:
             self._going[folder] -= 1
             if not self._going[folder]:
@@ -68,13 +120,31 @@ class Leftovers:
         while any(f"{folder}/".startswith(inside) for folder in self._going):
             await self._news.wait()
 
-    async def sweep(self, storage: Storage, folder: str, names: Iterable[str]) -> None:
-        """Remove what is of our journal among these names in a folder, and of none of its rows."""
+    def seen(self, folder: StorageDirectory, names: list[str]) -> None:
+        """These are in a folder. What is of our journal, and of none of its rows, is of nobody: it is removed."""
         ours = f"{TEMPORARY}{self._journal.name}-"
-        if found := {f"{folder.rstrip('/')}/{name}" for name in names if name.startswith(ours)}:
-            # one is in the journal before it is there, so what was seen before the journal is read is known by now
-            known = {row.temporary for row in await trio.to_thread.run_sync(self._journal.rows)}
-            for temporary in found - known:
-                _log.info("%s of %s is nobody's", temporary, storage.owner)
-                remote = RemotePath("system", storage.owner, temporary)
-                self.remove(await self.hide(remote, temporary), storage, temporary)
+        if found := {f"{folder.inner.rstrip('/')}/{name}" for name in names if name.startswith(ours)}:
+            self._nursery.start_soon(self._sweep, folder.storage, found)
+
+    async def _sweep(self, storage: Storage, found: set[str]) -> None:
+        # each is in the journal before it is there, so what was seen before the journal is read is known by now
+        rows = await trio.to_thread.run_sync(self._journal.rows)
+        known = {temporary for row in rows for temporary in (row.temporary, f"{row.temporary}-old")}
+        for temporary in found - known:
+            _log.info("%s of %s is nobody's", temporary, storage.owner)
+            remote = RemotePath("system", storage.owner, temporary)
+            self.remove(await self.hide(remote, temporary), storage, temporary)
+
+
+async def _held(storage: Storage, path: str) -> str | None:
+    """Something that is in a folder now, if there is anything."""
+    found: list[Entry] = []
+
+    def take(entries: list[Entry], last: bool) -> None:
+        found.extend(entries)
+
+    await storage.scan(path, take)
+    for entry in found:
+        if not entry.name.startswith(TEMPORARY) or (entry.modified or 0) > time.time() - _OLD:
+            return entry.name
+    return None

@@ -67,6 +67,7 @@ class Options:
     source: str = ""  # a folder of the tree, by its path or URI; all of it otherwise
     read_only: bool = False
     write_back: bool = False  # who closes a file does not wait for the platform
+    delete_limit: int | None = None  # files and folders that may be deleted in one go
     room: int | None = None
     fresh: float = FRESH  # seconds that a listing is believed
     offline_ok: bool = False  # what is here is shown, however old, while the platform does not answer
@@ -116,6 +117,8 @@ async def _serve(
     fetcher = Fetcher(nursery, spools, patience=min(options.deadlines.read, patience))
     walks = Walks(nursery, workspace.listings, spools, fetcher, workspace.agave.width)
     writeback = Writeback(nursery, journal, spools, patience=patience, later=options.write_back)
+    if not options.read_only:
+        workspace.listings.on_hidden = writeback.leftovers.seen
     errors = control.Errors()
     logging.getLogger().addHandler(errors)
     card = Card(
@@ -139,7 +142,7 @@ async def _serve(
         find_root=None if source.whole else source.now,
     )  # fmt: skip
     files = Files(looks, workspace.listings, spools, fetcher, writeback, walks)
-    names = Names(looks, workspace.listings, files, writeback, walks)
+    names = Names(looks, workspace.listings, files, writeback, walks, delete_limit=options.delete_limit)
     kernel = Kernel(looks, names, files, options.deadlines)
     health = workspace.agave.health
     # the client would go on waiting; that a program did in vain is as good a sign

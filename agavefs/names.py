@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,10 +32,13 @@ from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.listing import UNANSWERED, Listing, ListingCache
 from agavesh.tree.storage import StorageDirectory, StorageNode
 
+_log = logging.getLogger(__name__)
+
 _NAME_MOST = 255  # bytes
 _NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
 _LATELY = 1.0  # seconds: so old may be what a new file is made by, if it is no lock
 _PROGRAMS, _PAUSE = 1000, 2.0  # programs that make files, and seconds between two files
+_BURST = 10.0  # seconds between two deletions that are not of one burst
 _SOME, _REMEMBERED = 3, 10_000  # new files
 
 
@@ -102,7 +106,16 @@ class Changing:
 class Names:
     """The verbs. Inodes and handles go by number; errors are AgaveErrors, or OSErrors where no other word fits."""
 
-    def __init__(self, looks: Looks, listings: ListingCache, files: Files, writeback: Writeback, walks: Walks) -> None:
+    def __init__(
+        self,
+        looks: Looks,
+        listings: ListingCache,
+        files: Files,
+        writeback: Writeback,
+        walks: Walks,
+        *,
+        delete_limit: int | None = None,
+    ) -> None:
         self._looks, self._inodes = looks, looks.inodes
         self._listings, self._files, self._writeback = listings, files, writeback
         self._walks = walks
@@ -111,6 +124,8 @@ class Names:
         self._numbers = itertools.count(1)
         self._changing = Changing()
         self._makers = Makers()
+        self._delete_limit = delete_limit
+        self._deleted, self._deleted_at = 0, float("-inf")  # in this burst, and when the last of it was
 
     # looking ---------------------------------------------------------------------------------------------------------
 
@@ -269,6 +284,7 @@ class Names:
             if inode.entry.is_dir:
                 raise WrongKind(f"{inode.path} is a folder", hint="remove it with rmdir")
             self._looks.may_write(inode)
+            self._delete(inode)
             try:
                 await self._files.let_go(inode)
             except NotFound:
@@ -281,18 +297,40 @@ class Names:
         async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             inode = await self._looks.child(self._inodes[parent], name)
-            await self._must_be_empty(inode)
-            await folder.remove(name)
+            self._delete(inode)
+            await self._take_folder(inode)
             self._gone(inode, folder)
 
-    async def _must_be_empty(self, inode: Inode) -> None:
-        node = inode.node
+    async def _take_folder(self, inode: Inode) -> None:
+        """Have an empty folder go from the platform. NotEmpty."""
+        node, leftovers = inode.node, self._writeback.leftovers
         if not isinstance(node, StorageDirectory):
             raise WrongKind(f"{inode.path} is no folder", directory_expected=True)
-        listing = await node.listing(fresh=0)
-        names = [*listing.items, *(own.name for own in self._looks.all_own(inode))]
-        if names:
+        own = [own.name for own in self._looks.all_own(inode)]
+        listing = self._listings.kept(node.path, fresh=node.fresh)
+        if listing is None or listing.items:  # where there is nothing it is asked for all the same, when it has gone
+            listing = await node.listing(fresh=0)
+        if names := [*listing.items, *own]:
             raise NotEmpty(f"{inode.path} still holds {names[0]!r}")
+        await leftovers.gone(node.path)
+        try:
+            await leftovers.take_folder(node.storage, node.remote)
+        except NotEmpty:
+            self._listings.forget(node.path)
+            raise
+
+    def _delete(self, inode: Inode) -> None:
+        """Something is to be deleted. NotAllowed where that is more at once than there may be."""
+        now = time.monotonic()
+        if now - self._deleted_at > _BURST:
+            self._deleted = 0
+        self._deleted_at, self._deleted = now, self._deleted + 1
+        if self._delete_limit is not None and self._deleted > self._delete_limit:
+            _log.warning(
+                "%s is not deleted: --delete-limit allows %d at once. Wait for %.0f s, or mount anew with a larger one",
+                inode.path, self._delete_limit, _BURST,
+            )  # fmt: skip
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     def _gone(self, inode: Inode, folder: StorageDirectory) -> None:
         self._listings.drop(folder.path, inode.name)
@@ -316,6 +354,8 @@ class Names:
             there = await self._target(inode, self._inodes[new_parent], new_name, noreplace=bool(flags & _NOREPLACE))
             if there is inode:
                 return
+            if inode.entry.is_dir:
+                await self._writeback.leftovers.gone(inode.path)
             async with self._held(inode, there):
                 entry = await self._move(inode, target, there, new_name)
                 self._moved(inode, entry, source, target, self._inodes[new_parent], there)
@@ -331,8 +371,6 @@ class Names:
         if there is not inode and there.entry.is_dir != inode.entry.is_dir:
             what = "a folder" if there.entry.is_dir else "no folder"
             raise WrongKind(f"{there.path} is {what}", directory_expected=inode.entry.is_dir)
-        if there is not inode and there.entry.is_dir:
-            await self._must_be_empty(there)
         return there
 
     @asynccontextmanager
@@ -358,7 +396,8 @@ class Names:
             replaced = there.spool.base
         if not only_here:
             if there is not None and inode.entry.is_dir:
-                await target.remove(name)
+                await self._take_folder(there)
+                self._listings.drop(target.path, name)
             entry = await self._move_there(node, new, over=there is not None and not inode.entry.is_dir)
         if there is not None and there.spool is not None:
             self._writeback.forget(there.spool)

@@ -197,6 +197,10 @@ class Writeback:
             yield
             self.forget(spool)
 
+    def tried(self, spool: Spool) -> bool:
+        """Whether some of it may have reached the platform."""
+        return (owed := self._owed.get(spool)) is None or owed.tried
+
     def forget(self, spool: Spool) -> None:
         """It is unlinked: never send it. The caller is `holding` it, so that nothing is on its way."""
         spool.orphan = True
@@ -326,9 +330,10 @@ class Writeback:
     async def recover(self, storage: Callable[[str], SystemStorage]) -> None:
         """Take over what dead mounts have left. What was sealed is sent; what was not closed is kept, and named."""
         for row in await trio.to_thread.run_sync(self._journal.take_over):
-            if row.state in ("hidden", "placed"):
-                assert row.temporary is not None
+            if row.temporary is not None and row.state in ("hidden", "placed"):
                 self.leftovers.remove(row.id, storage(row.system), row.temporary)
+            elif row.temporary is not None and row.state == "emptied":
+                self.leftovers.remove_folder(row.id, storage(row.system), row.remote, row.temporary)
             elif row.state == "writing":
                 _log.warning("%s was written and not closed when its mount died: %s", row.remote.uri, row.spool)
                 self.stranded.append(row)

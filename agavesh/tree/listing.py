@@ -171,6 +171,8 @@ class ListingCache:
         self._heard = -math.inf  # when the platform answered last
         self._absent: cachetools.LRUCache[str, dict[str, float]] = cachetools.LRUCache(_ABSENT)
         self.on_change: Callable[[str], object] = lambda path: None
+        # told of names that are not shown, and of the node of the folder that has them
+        self.on_hidden: Callable[[Any, list[str]], object] = lambda folder, names: None
         self._kept: cachetools.LRUCache[str, Listing[Any]] = cachetools.LRUCache(
             room, getsizeof=lambda listing: 256 + _WEIGHT * len(listing.items)
         )

@@ -97,12 +97,17 @@ class StorageDirectory(StorageNode, Directory):
         # what stayed as it was is the same object: others hold it too
         known = self.listings.peek(self.path) or {}
         found: dict[str, Entry] = {}
+        hidden: list[str] = []
         for entry in entries:
             # what a mount has on its way, or has unlinked while it is open, is nobody's business
-            if not entry.name.startswith(TEMPORARY):
+            if entry.name.startswith(TEMPORARY):
+                hidden.append(entry.name)
+            else:
                 before = known.get(entry.name)
                 found[entry.name] = before if before == entry else entry
         listing.grow(found, last=last)
+        if hidden:
+            self.listings.on_hidden(self, hidden)
 
     async def scan(self) -> AsyncIterator[Node]:
         listing = await self.listing()

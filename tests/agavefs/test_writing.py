@@ -271,6 +271,8 @@ async def test_what_is_unlinked_on_its_way_does_not_appear_afterwards(
 
 
 async def test_a_file_that_could_not_be_unlinked_is_sent_all_the_same(mount: Mount) -> None:
+    await mount.sh("printf zero > f")
+
     def act() -> None:
         with (Path(mount.home) / "f").open("wb", buffering=0) as file:
             file.write(b"one")
