@@ -21,7 +21,7 @@ from agavefs import cli
 WRONG, FAILED = 1, 32
 
 ALL = ("agave://", "/", "none")  # the whole tree
-LONG = ("cache-dir", "cache-size", "cache-ttl", "connections", "offline-ok")
+LONG = ("cache-dir", "cache-size", "cache-ttl", "connections", "offline-ok", "write-back", "delete-limit")
 
 
 def main(arguments: list[str] | None = None) -> int:

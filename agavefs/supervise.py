@@ -1,23 +1,33 @@
-"""The parent of a mount: starts it in the background, waits until it answers, and says what went wrong if it does not.
+"""The parents of a mount: one that starts it and says how that went, and one that mounts anew when it dies.
 
-The mount is a process of its own session, with a log in place of a terminal. It tells its parent how it goes over a
-pipe, in lines of JSON; when the pipe closes without a word, it has died, and the end of its log says why.
+`start` is what the command does: it waits until the mount answers, and says what went wrong if it does not. `keep` is a
+small process that stays, of a session of its own, with a log in place of a terminal: the mount is its child. Should that
+be killed, or fail as nobody foresaw, the place is cleared and mounted again within seconds, and the journal
+replayed; what was open there is to be opened again. A mount tells how it goes over a pipe, in lines of JSON; when that
+closes without a word, it has died, and the end of its log says why.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+_log = logging.getLogger("agavefs.supervise")
+
 EX_UNAVAILABLE, EX_SOFTWARE = 69, 70
+_STABLE = 30.0  # seconds: who dies sooner is started again with a pause
+_PAUSE_MOST = 60.0  # seconds
 
 
 class Word(msgspec.Struct, omit_defaults=True):
@@ -36,12 +46,16 @@ def start(
     that is closed.
     """
     reading, writing = os.pipe()
-    holding, fds = ([], (writing,)) if held is None else ([f"--held={held}"], (writing, held))
+    fds = [writing] if held is None else [writing, held]
+    if held is None:
+        command = [sys.executable, "-m", "agavefs.supervise", str(mountpoint), str(writing), *arguments]
+    else:  # it lives no longer than who has started it, and what it has not sent is brought to where that finds it
+        command = [*_mount(arguments, writing), f"--held={held}"]
     try:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "agavefs", *arguments, f"--tell={writing}", *holding],
+                command,
                 stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, pass_fds=fds, start_new_session=True, cwd="/",
             )  # fmt: skip
         finally:
@@ -50,6 +64,60 @@ def start(
         os.close(writing)
     with os.fdopen(reading, "rb") as words:
         return _listen(words, child, mountpoint, log, say)
+
+
+def _mount(arguments: list[str], tell: int) -> list[str]:
+    return [sys.executable, "-m", "agavefs", *arguments, f"--tell={tell}"]
+
+
+def keep(mountpoint: str, told: int, arguments: list[str]) -> int:
+    """Have it mounted until it is unmounted; the exit status of the last mount. `told` is the pipe to who starts it."""
+    child: subprocess.Popen[bytes] | None = None
+    ending = False
+
+    def pass_on(number: int, frame: object) -> None:
+        nonlocal ending
+        ending = True
+        if child is not None:
+            child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    pause, once = 0.0, False
+    while True:
+        reading, writing = os.pipe()
+        began = time.monotonic()
+        child = subprocess.Popen(_mount(arguments, writing), pass_fds=(writing,))
+        os.close(writing)
+        once = _forward(reading, told) or once
+        told = -1
+        status = child.wait()
+        if ending or not once or not _died(status):
+            return status
+        pause = min(max(1.0, pause * 2), _PAUSE_MOST) if time.monotonic() - began < _STABLE else 0.0
+        _log.error("the mount died (%d): mounting again on %s", status, mountpoint)
+        time.sleep(pause)
+        # what it has left answers "Transport endpoint is not connected" to everybody
+        subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, capture_output=True)
+
+
+def _forward(reading: int, told: int) -> bool:
+    """Pass on what a mount tells, up to that it is ready; whether it is."""
+    ready = False
+    with os.fdopen(reading, "rb") as words:
+        for line in words:
+            with contextlib.suppress(OSError):
+                os.write(told, line)
+            ready = ready or msgspec.json.decode(line, type=Word).ready
+    if told >= 0:
+        os.close(told)
+    return ready
+
+
+def _died(status: int) -> bool:
+    """Whether a mount has ended as no mount should: by a signal, or by what nobody foresaw."""
+    return status < 0 or status == 1
 
 
 def _listen(
@@ -99,3 +167,7 @@ def tell_systemd(state: str) -> None:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
             there.connect(f"\0{place[1:]}" if place.startswith("@") else place)
             there.send(state.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(keep(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))

@@ -91,9 +91,10 @@ class Mount:
         return pid
 
     async def kill(self) -> None:
-        """As a crash does it: no word to anybody."""
+        """As a crash of all does it: no word to anybody, and nobody left who mounts again."""
         process = os.pidfd_open(self.pid)
         try:
+            kill_keeper(self.pid)
             os.kill(self.pid, signal.SIGKILL)
             with trio.fail_after(LONG):
                 await trio.lowlevel.wait_readable(process)
@@ -148,12 +149,27 @@ async def mounted(
         assert "Traceback" not in mount.log, mount.log[-3000:]
 
 
+def keeper(pid: int) -> int | None:
+    """The process that mounts again when this one dies, if there is one."""
+    with contextlib.suppress(OSError):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        if b"agavefs.supervise" in Path(f"/proc/{parent}/cmdline").read_bytes():
+            return parent
+    return None
+
+
+def kill_keeper(pid: int) -> None:
+    if (parent := keeper(pid)) is not None:
+        os.kill(parent, signal.SIGKILL)
+
+
 async def _end(mount: Mount) -> None:
     pids = [card["pid"] for card in mount.cards]
     with trio.move_on_after(LONG):
         await mount.umount()
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
+            kill_keeper(pid)
             os.kill(pid, signal.SIGKILL)
     await trio.run_process(
         ["fusermount3", "-u", "-z", str(mount.path)], check=False, capture_stdout=True, capture_stderr=True
