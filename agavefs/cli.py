@@ -182,6 +182,10 @@ def _mount(asked: argparse.Namespace) -> int:
         _say(trouble)
         return EX_UNAVAILABLE if "/dev/fuse" in trouble or "fusermount3" in trouble else EX_OSERR
     places = Places.of(asked.cache_dir)
+    for what, own in (("state", places.state), ("cache", places.cache)):
+        if mountpoint in (own, *own.parents):
+            _say(f"{mountpoint} can't be mounted on: the mount's own {what} is in there, in {own}")
+            return EX_OSERR
     try:
         doubt = places.doubt()
     except OSError as error:
