@@ -2,9 +2,9 @@
 
 `start` is what the command does: it waits until the mount answers, and says what went wrong if it does not. `keep` is a
 small process that stays, of a session of its own, with a log in place of a terminal: the mount is its child. If that is
-killed, or fails as nobody foresaw, the place is cleared and mounted again within seconds, and the journal replayed; what
-was open there is to be opened again. A mount tells how it goes over a pipe, in lines of JSON; when that closes without a
-word, it has died, and the end of its log says why.
+killed, or fails as nobody foresaw, the place is cleared and mounted again within seconds, and the journal replayed:
+what was open there is to be opened again. A mount tells how it goes over a pipe, in lines of JSON; when that closes
+without a word, it has died, and the end of its log says why.
 """
 
 from __future__ import annotations

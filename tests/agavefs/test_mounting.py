@@ -277,5 +277,6 @@ async def test_status_counts_only_what_would_be_shown_and_says_how_old_that_may_
 async def test_a_folder_that_holds_its_own_cache_is_not_mounted_on(mount: Mount) -> None:
     done = await mount.agavefs("mount", mount.folder / "state")
     assert (done.returncode, "the mount's own state is in there" in done.stderr) == (71, True)
+    await (trio.Path(mount.folder) / "here/cache").mkdir(parents=True)
     done = await mount.agavefs("mount", "--cache-dir", mount.folder / "here/cache", mount.folder / "here")
     assert (done.returncode, "the mount's own cache is in there" in done.stderr) == (71, True)
