@@ -10,6 +10,7 @@ without a word, it has died, and the end of its log says why.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -96,9 +97,10 @@ def keep(mountpoint: str, told: int, arguments: list[str]) -> int:
         if ending or not once or not _died(status):
             return status
         pause = min(max(1.0, pause * 2), _PAUSE_MOST) if time.monotonic() - began < _STABLE else 0.0
-        _log.error("the mount died (%d): mounting again on %s", status, mountpoint)
         time.sleep(pause)
-        # what it has left answers "Transport endpoint is not connected" to everybody
+        if not _is_left(mountpoint):
+            return status  # somebody has unmounted it, or mounts there now
+        _log.error("the mount died (%d): mounting again on %s", status, mountpoint)
         subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, capture_output=True)
 
 
@@ -118,6 +120,15 @@ def _forward(reading: int, told: int) -> bool:
 def _died(status: int) -> bool:
     """Whether a mount has ended as no mount should: by a signal, or by what nobody foresaw."""
     return status < 0 or status == 1
+
+
+def _is_left(mountpoint: str) -> bool:
+    """Whether a mount stands there whose process is dead: it answers so to everybody."""
+    try:
+        Path(mountpoint).stat()
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
 
 
 def _listen(

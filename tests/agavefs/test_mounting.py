@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from agavefs import cli
-from tests.agavefs.mounting import Mount
+from tests.agavefs.mounting import Mount, kill_keeper
 from tests.agavefs.test_reading import plant
 from tests.conftest import Tenant
 
@@ -136,6 +136,7 @@ async def test_sigterm_ends_a_busy_mount_too(mount: Mount) -> None:
 async def test_a_mount_that_was_killed_makes_room_for_the_next(mount: Mount) -> None:
     pid = mount.pid
     process = os.pidfd_open(pid)
+    kill_keeper(pid)
     os.kill(pid, signal.SIGKILL)
     await trio.lowlevel.wait_readable(process)
     os.close(process)

@@ -115,3 +115,21 @@ async def test_a_signal_to_the_one_that_keeps_it_ends_both(mount: Mount) -> None
         os.close(process)
     assert not mount.cards
     assert not os.path.ismount(mount.path)
+
+
+async def test_a_mount_that_somebody_has_put_in_its_place_stays(mount: Mount) -> None:
+    parent = keeper(mount.pid)
+    assert parent is not None
+    process = os.pidfd_open(parent)
+    os.kill(parent, signal.SIGSTOP)
+    os.kill(mount.pid, signal.SIGKILL)
+    await mount.run("fusermount3", "-u", "-z", mount.path)
+    await mount.start()
+    pid = mount.pid
+    try:
+        os.kill(parent, signal.SIGCONT)
+        await trio.lowlevel.wait_readable(process)
+    finally:
+        os.close(process)
+    assert mount.pid == pid
+    assert await mount.sh("echo 1 > f; cat f") == "1\n"
