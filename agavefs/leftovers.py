@@ -17,13 +17,14 @@ from typing import Any
 import trio
 
 from agavefs.journal import Journal, State
-from agavesh.client.errors import AgaveError, AlreadyThere, NotEmpty, NotFound
+from agavesh.client.errors import AgaveError, AlreadyThere, BadRequest, NotAllowed, NotEmpty, NotFound
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import TEMPORARY, Entry, Storage
 from agavesh.tree.storage import StorageDirectory
 
 _log = logging.getLogger(__name__)
 
+_AGAIN_FIRST, _AGAIN_MOST = 1.0, 60.0  # seconds between attempts
 _OLD = 7 * 86400.0  # seconds: what another mount has had on its way, or unlinked and open, for so long is nobody's
 
 
@@ -48,7 +49,7 @@ class Leftovers:
         return await self._journal.hide(remote, temporary, state)
 
     def remove(self, row: int, storage: Storage, temporary: str) -> None:
-        """Remove it now, behind the caller's back. Its row stays for the next mount if that can't be."""
+        """Remove it behind the caller's back, as soon as that can be: by the next mount at the latest."""
         folder = RemotePath("system", storage.owner, temporary).parent.tree_path
         self._begin(self._remove, row, storage, temporary, folder=folder)
 
@@ -103,10 +104,19 @@ class Leftovers:
         self._nursery.start_soon(self._act, act, arguments, folder)
 
     async def _act(self, act: Callable[..., Awaitable[None]], arguments: tuple[Any, ...], folder: str) -> None:
+        pause = _AGAIN_FIRST
         try:
-            await act(*arguments)
-        except (AgaveError, OSError) as trouble:
-            _log.warning("something is left in %s: %s", folder, trouble)
+            while True:
+                try:
+                    await act(*arguments)
+                    return
+                except (NotAllowed, BadRequest) as trouble:
+                    _log.warning("something is left in %s: %s", folder, trouble)
+                    return
+                except (AgaveError, OSError) as trouble:
+                    _log.info("something has to go from %s yet: %s", folder, trouble)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _AGAIN_MOST)
         finally:
             self._going[folder] -= 1
             if not self._going[folder]:

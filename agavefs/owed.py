@@ -17,20 +17,23 @@ Trouble = AgaveError | OSError
 class Owed:
     """What is owed of one spool.
 
-    `sending`: it is to be sent now, so its bytes must not change; `active`: that is under way; `tried`: some of it may
-    have reached the platform; `past_recall`: the platform has been sent all that it needs, and does it whether we wait
-    or not. While it is `held` by somebody who moves it, or removes it, nothing begins.
+    `sending`: it is to be sent now, so its bytes must not change; `active`: that is under way; `past_recall`: the
+    platform has been sent all that it needs, and does it whether we wait or not. `sizes` are those of what has been
+    sent and may be in its place by now, though no answer said so. While it is `held` by somebody who moves it, or
+    removes it, nothing begins.
     """
 
-    def __init__(self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False) -> None:
+    def __init__(
+        self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False, size: int = 0
+    ) -> None:
         self.state, self.temporary, self.recovered = state, temporary, recovered
+        self.sizes = {size} if state in ("sending", "beside", "aside") else set[int]()
         self.superseded = False  # recovered, and its place has been written anew since
         self.since = time.time()
         self.lock = trio.Lock()
         self.news = trio.Event()
         self.nudge = trio.Event()
         self.sending = self.active = self.running = self.past_recall = False
-        self.tried = state != "writing"
         self.held = 0
         self.detached = 0  # how often those who wait for it were sent away
         self.trouble: Trouble | None = None

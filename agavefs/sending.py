@@ -56,11 +56,11 @@ class Sender:
 
     async def _new(self, spool: Spool, owed: Owed, row: int) -> Entry:
         """Send what is new, under its own name."""
-        again = owed.state == "sending"
-        if not _unchanged(spool, await (now if again else self.now)(spool), again):
+        again = bool(owed.sizes)
+        if not _unchanged(spool, owed, await (now if again else self.now)(spool)):
             await self._turn_aside(spool, owed)
         await self._step(row, owed, "sending", None)
-        owed.tried = True
+        owed.sizes.add(spool.size)
         with Counted(spool.path, owed, spool.size) as file:
             # what an earlier attempt has left to be settled might be taken for this one by its size
             size = None if again else spool.size
@@ -69,15 +69,16 @@ class Sender:
     async def _over(self, spool: Spool, owed: Owed, row: int) -> Entry:
         """Send what replaces a file: beside it first, and then over it, if it is still what we know."""
         storage = spool.storage
-        if first := owed.state not in _BESIDE:
+        if owed.state not in _BESIDE:
             await self._beside(spool, owed, row)
         assert owed.temporary is not None
         if owed.state == "beside":
             there = await now(spool)
-            if not _unchanged(spool, there, not first):
+            if not _unchanged(spool, owed, there):
                 await self._turn_aside(spool, owed)
             if there is None or spool.base is None:
                 return await self._put_in_place(spool, owed)
+            owed.sizes.add(spool.size)
             try:
                 await storage.copy(owed.temporary, spool.remote.path)
                 await self._step(row, owed, "placed", owed.temporary)
@@ -132,7 +133,7 @@ class Sender:
         if owed.state not in _BESIDE:
             await self._drop_temporary(spool, owed)
         spool.beside = spool.remote
-        spool.remote, owed.superseded = spool.remote.parent / name, False
+        spool.remote, owed.superseded, owed.sizes = spool.remote.parent / name, False, set()
         await self.rebase(spool, None)
 
     async def _drop_temporary(self, spool: Spool, owed: Owed) -> None:
@@ -168,9 +169,9 @@ async def _is_there(spool: Spool, path: str) -> bool:
     return False
 
 
-def _unchanged(spool: Spool, there: Version | None, again: bool) -> bool:
+def _unchanged(spool: Spool, owed: Owed, there: Version | None) -> bool:
     """Whether what is `there` now is what was when it was begun, or may come of an earlier attempt of ours."""
-    return there is None or there == spool.base or (again and there[0] == spool.size)
+    return there is None or there == spool.base or there[0] in owed.sizes
 
 
 def _check(entry: Entry, spool: Spool) -> None:

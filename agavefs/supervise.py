@@ -27,8 +27,8 @@ import msgspec
 _log = logging.getLogger("agavefs.supervise")
 
 EX_UNAVAILABLE, EX_SOFTWARE = 69, 70
-_STABLE = 30.0  # seconds: who dies sooner is started again with a pause
-_PAUSE_MOST = 60.0  # seconds
+_STABLE = 30.0  # seconds: one that dies sooner is started again with a pause
+_PAUSE_READY, _PAUSE_MOST = 4.0, 60.0  # seconds, of one that has answered before it died, and of one that has not
 
 
 class Word(msgspec.Struct, omit_defaults=True):
@@ -91,12 +91,13 @@ def keep(mountpoint: str, told: int, arguments: list[str]) -> int:
         began = time.monotonic()
         child = subprocess.Popen(_mount(arguments, writing), pass_fds=(writing,))
         os.close(writing)
-        once = _forward(reading, told) or once
-        told = -1
+        ready = _forward(reading, told)
+        once, told = once or ready, -1
         status = child.wait()
         if ending or not once or not _died(status):
             return status
-        pause = min(max(1.0, pause * 2), _PAUSE_MOST) if time.monotonic() - began < _STABLE else 0.0
+        soon = time.monotonic() - began < _STABLE
+        pause = min(max(1.0, pause * 2), _PAUSE_READY if ready else _PAUSE_MOST) if soon else 0.0
         time.sleep(pause)
         if not _is_left(mountpoint):
             return status  # somebody has unmounted it, or mounts there now

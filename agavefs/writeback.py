@@ -199,7 +199,7 @@ class Writeback:
 
     def tried(self, spool: Spool) -> bool:
         """Whether some of it may have reached the platform."""
-        return (owed := self._owed.get(spool)) is None or owed.tried
+        return (owed := self._owed.get(spool)) is None or bool(owed.sizes)
 
     def forget(self, spool: Spool) -> None:
         """It is unlinked: never send it. The caller is `holding` it, so that nothing is on its way."""
@@ -347,7 +347,7 @@ class Writeback:
                 spool.row, spool.base = row.id, row.base
                 self._supersede(spool.remote, spool)
                 self._inherited.append(spool)
-                owed = self._owed[spool] = Owed(row.state, row.temporary, recovered=True)
+                owed = self._owed[spool] = Owed(row.state, row.temporary, recovered=True, size=row.size)
                 owed.sending = owed.running = True
                 self._nursery.start_soon(self._run, spool, owed)
 
