@@ -86,7 +86,8 @@ class Mount:
 
     @property
     def pid(self) -> int:
-        (card,) = self.cards
+        cards = self.cards
+        (card,) = cards if len(cards) == 1 else [card for card in cards if card["mountpoint"] == str(self.path)]
         pid: int = card["pid"]
         return pid
 
