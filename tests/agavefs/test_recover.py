@@ -8,8 +8,6 @@ import re
 import socket
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -21,7 +19,7 @@ import trio
 from agavefs import recover
 from agavefs.journal import Journal
 from agavefs.left import Left
-from tests.agavefs.mounting import LONG, Mount, mounted, possible
+from tests.agavefs.mounting import Mount, mounted, possible, writing
 from tests.agavefs.test_journal import first_journal
 from tests.agavefs.test_writing import names_there, there
 from tests.conftest import Tenant
@@ -35,39 +33,6 @@ async def listed(mount: Mount, *words: str) -> list[list[str]]:
     done = await mount.agavefs("recover", *words)
     assert done.returncode == 0, done.stderr
     return [line.split("  ") for line in done.stdout.splitlines()]
-
-
-# a program of its own: whatever this one starts would close the file on its way, and that is a close like any other
-_WRITER = """
-import sys
-with open(sys.argv[1], "wb", buffering=0) as file:
-    file.write(sys.argv[2].encode())
-    sys.stdout.write("!")
-    sys.stdout.flush()
-    sys.stdin.read()
-"""
-
-
-@asynccontextmanager
-async def writing(mount: Mount, text: bytes, name: str = "f") -> AsyncIterator[None]:
-    """In the block a file is open that this was written to."""
-    command = [sys.executable, "-c", _WRITER, str(mount.home / name), text.decode()]
-    async with trio.open_nursery() as nursery:
-        process = await nursery.start(
-            lambda task_status: trio.run_process(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # if the mount dies, it has an error
-                check=False,
-                task_status=task_status,
-            )
-        )
-        with trio.fail_after(LONG):
-            assert await process.stdout.receive_some() == b"!"
-            yield
-            await process.stdin.aclose()
-            await process.wait()
 
 
 async def half_written(mount: Mount, name: str = "f", text: bytes = b"half") -> str:

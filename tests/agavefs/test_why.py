@@ -12,8 +12,8 @@ from agavefs import cli
 from agavefs.failures import Failures
 from agavesh.client import Agave
 from agavesh.client.errors import Busy, NotAllowed
-from tests.agavefs.mounting import Mount, mounted, possible
-from tests.agavefs.test_recover import closed_only, fails, half_written, number_of, writing
+from tests.agavefs.mounting import Mount, mounted, possible, writing
+from tests.agavefs.test_recover import closed_only, fails, half_written, number_of
 from tests.conftest import Tenant
 
 pytestmark = pytest.mark.skipif(not possible, reason="there is no /dev/fuse here")
