@@ -318,7 +318,8 @@ def opened(folder: Path) -> sqlite3.Connection:
         if _version(connection, file) < VERSION:
             # the lock of who writes: of two that come at once, the second one finds it done
             connection.execute("BEGIN IMMEDIATE")
-            for steps in _STEPS[_version(connection, file) :]:
+            # the first ones do no harm where they were done, and may have been cut in the middle
+            for steps in (_STEPS[0], *_STEPS[max(1, _version(connection, file)) :]):
                 for step in steps:
                     connection.execute(step)
             connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -375,6 +375,6 @@ def _status(
         for spool, trouble in writeback.owed
     ]
     if writeback.stranded:
-        lines.append("written by a mount that died, never closed, and kept (see .agavefs/recovered):")
+        lines.append("written by a mount that died, never closed, and kept (see `agavefs recover`):")
         lines += [f"  {row.remote.uri}  {row.spool}" for row in writeback.stranded]
     return "".join(f"{line}\n" for line in lines)

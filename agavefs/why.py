@@ -1,4 +1,5 @@
-"""Why: what a mount knows of one path. It asks the platform nothing; what it does not know, it says.
+"""Why: what a mount knows of one path. It asks the platform nothing but where a link leads; what it does not know, it
+says.
 
 Kind, size and version as they were told, and for how long that is believed; how much of the bytes is here; what of it
 is owed, and what keeps it; who has it open; and what failed there last, with the request that the platform can look up.

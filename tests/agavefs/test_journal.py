@@ -147,6 +147,13 @@ async def test_a_journal_that_can_not_be_brought_up_to_date_is_as_it_was(tmp_pat
         assert (connection.execute("PRAGMA user_version").fetchone(), "since" in columns) == ((0,), False)
 
 
+async def test_a_first_journal_that_was_cut_while_it_was_made_is_made_whole(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.execute(_FIRST.partition(";")[0])
+    Journal(tmp_path, "alice@there").close()
+    assert read(tmp_path / "journal.db") == ([], {})
+
+
 async def test_two_mounts_that_start_at_once_bring_a_journal_up_to_date_once(tmp_path: Path) -> None:
     first_journal(tmp_path, "alice@there", ("/f", tmp_path / "spool", 3, "sealed"))
     errors: list[Exception] = []

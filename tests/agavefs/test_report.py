@@ -190,9 +190,12 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert Scrub(["another-secret"])(text) == text
 
 
-@given(st.text(min_size=5, max_size=40), st.text(max_size=40), st.text(max_size=40))
+_TEXT = st.characters(exclude_characters="[]")  # which stand around what is put in place of a secret
+
+
+@given(st.text(_TEXT, min_size=5, max_size=40), st.text(_TEXT, max_size=40), st.text(_TEXT, max_size=40))
 def test_a_known_secret_is_nowhere_in_what_stays(secret: str, before: str, behind: str) -> None:
-    assert secret not in Scrub([secret])(before + secret + behind).replace("[taken out]", "") or secret in "[taken out]"
+    assert secret in "taken out" or secret not in Scrub([secret])(before + secret + behind)
 
 
 @pytest.mark.parametrize("name", ["AGAVE_PASSWORD", "AGAVE_TOKEN", "AGAVE_API_SECRET", "AGAVE_API_KEY", "key", "nonce"])
