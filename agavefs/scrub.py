@@ -83,7 +83,7 @@ class Scrub:
         word = found[0]
         if word in self._words or word.lower() in self._words or _OURS.fullmatch(word):
             return word
-        return "#" + hashlib.blake2b(word.encode(errors="surrogateescape"), key=self._salt, digest_size=4).hexdigest()
+        return "#" + hashlib.blake2b(_bytes(word), key=self._salt, digest_size=4).hexdigest()
 
 
 _WORD = re.compile(r"[^\s/:=,;()\[\]{}<>\"'`|@?&]+")
@@ -94,8 +94,9 @@ _OURS = re.compile(r"[\W_]*(?:[\d.+-]+(?:[TZ][\d.+-]*)?|0x[0-9a-f]+|[0-9a-f]{8,}
 def _forms(secret: str) -> Iterable[str]:
     """A secret as it may stand in a text."""
     yield secret
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
+    yield _bytes(secret).decode(errors="replace")  # as a log is read
+    yield quote(_bytes(secret), safe="")
+    yield quote_plus(_bytes(secret))
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield repr(secret)[1:-1]
@@ -103,7 +104,15 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def _base64(text: str) -> str:
-    return base64.b64encode(text.encode(errors="surrogateescape")).decode().rstrip("=")
+    return base64.b64encode(_bytes(text)).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    """A text as it was, if it was bytes that are no UTF-8; else as JSON can have it."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
 
 
 def _vocabulary() -> frozenset[str]:

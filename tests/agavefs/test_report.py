@@ -198,6 +198,12 @@ def test_a_known_secret_is_nowhere_in_what_stays(secret: str, before: str, behin
     assert secret in "taken out" or secret not in Scrub([secret])(before + secret + behind)
 
 
+def test_a_secret_that_is_no_utf8_is_taken_out_as_a_log_shows_it() -> None:
+    scrub = Scrub([b"p\xffsword\xfe".decode(errors="surrogateescape")])
+    log = b"said p\xffsword\xfe, or p%FFsword%FE".decode(errors="replace")
+    assert scrub(log) == "said [taken out], or [taken out]"
+
+
 @pytest.mark.parametrize("name", ["AGAVE_PASSWORD", "AGAVE_TOKEN", "AGAVE_API_SECRET", "AGAVE_API_KEY", "key", "nonce"])
 def test_names_of_secrets_are_known(name: str) -> None:
     assert is_secret(name)
