@@ -1,4 +1,4 @@
-"""The command `agavefs`: mount, run, umount, refresh, status."""
+"""The command `agavefs`: mount, run, umount, refresh, status, why, recover, report, wipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import agavesh
 from agavefs.places import Card, Places
@@ -111,7 +111,73 @@ def command_line() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="what is mounted, and what is not sent yet")
     status.set_defaults(run=_status)
+
+    why = commands.add_parser(
+        "why",
+        help="what a mount knows of a path, and what failed there",
+        description="Print what mounts know of PATH without asking the platform: its kind and version, when that was "
+        "told and for how long it is believed, what of its bytes is here, what of it is owed and why, by whom "
+        "it is open, and what failed there last.",
+    )
+    why.add_argument("path", metavar="PATH", help="in a mount, or in the tree")
+    why.set_defaults(run=_why)
+
+    _recovery(commands)
+
+    report = commands.add_parser(
+        "report",
+        help="write what somebody who helps has to know, without secrets",
+        description="Write versions, mounts and their status, the ends of logs, what is owed, options, the table of "
+        "mounts and the room on disks to FILE, a new .tar.gz for you alone. Passwords, tokens and keys are taken out; "
+        "names of files only with --no-names.",
+    )
+    report.add_argument("file", metavar="FILE", nargs="?", type=Path, help="agavefs-report-TIME.tar.gz")
+    report.add_argument("--no-names", action="store_true", help="put hashes in place of names of files and systems")
+    _cache_dir(report)
+    report.set_defaults(run=_report)
+
+    wipe = commands.add_parser(
+        "wipe",
+        help="throw away what was fetched for an account",
+        description="Throw away what mounts of ACCOUNT have fetched and kept on this host. Nothing that is owed to the "
+        "platform goes: then, or while it is mounted, it ends with 75 and has done nothing.",
+    )
+    wipe.add_argument("account", metavar="ACCOUNT", help="USER@URL, as `agavefs status` has it")
+    wipe.add_argument("--dry-run", action="store_true", help="only print how much it is")
+    _cache_dir(wipe)
+    wipe.set_defaults(run=_wipe)
     return parser
+
+
+def _recovery(commands: Any) -> None:
+    """`recover`, and what it does with numbers."""
+    recover = commands.add_parser(
+        "recover",
+        help="what is owed to the platform, and what to do with it",
+        description="Without words, print a line for all that is owed to the platform, or was left unfinished by a "
+        "mount that died: number, state, size, since when, where it belongs, whose it is, why it is not there, and "
+        "which mount has it. With words, do something with those of these numbers; four letters are enough.",
+    )
+    _cache_dir(recover)
+    recover.set_defaults(run=_recover)
+    acts = recover.add_subparsers(metavar="ACT")
+    of_others = argparse.ArgumentParser(add_help=False)
+    of_others.add_argument("--host", default="", help="of that host, too, which must not be sending it at the moment")
+    _cache_dir(of_others, default=argparse.SUPPRESS)
+    send = acts.add_parser("send", parents=[of_others], help="send it, though it was never closed, or failed")
+    save = acts.add_parser("save", parents=[of_others], help="copy its bytes to a folder; it is still owed")
+    discard = acts.add_parser("discard", parents=[of_others], help="throw it away for good, after a question")
+    for act, run in ((send, _recover_send), (save, _recover_save), (discard, _recover_discard)):
+        act.add_argument("numbers", metavar="NUMBER", nargs="+")
+        act.set_defaults(run=run)
+    save.add_argument("dir", metavar="DIR", type=Path)
+    discard.add_argument("--yes", action="store_true", help="without a question")
+
+
+def _cache_dir(parser: argparse.ArgumentParser, **more: Any) -> None:
+    parser.add_argument(
+        "--cache-dir", metavar="DIR", type=Path, help="where mounts had their cache, if elsewhere", **more
+    )
 
 
 def _how(parser: argparse.ArgumentParser) -> None:
@@ -445,12 +511,16 @@ def _owed(card: Card) -> int:
 
 def _refresh(asked: argparse.Namespace) -> int:
     """Have mounts forget what is at a path: one that it is in, or all where it is a path of the tree."""
-    return _ask_around(asked, "refresh")
+    return _ask_around("refresh", asked.path or "/")
 
 
 def _detach(asked: argparse.Namespace) -> int:
     """Have mounts send away who waits for what is at a path."""
-    return _ask_around(asked, "detach")
+    return _ask_around("detach", asked.path or "/")
+
+
+def _why(asked: argparse.Namespace) -> int:
+    return _ask_around("why", asked.path)
 
 
 def _ask(card: Card, question: mounts.Ask, patience: float = mounts.PATIENCE) -> mounts.Answer:
@@ -463,30 +533,28 @@ def _ask(card: Card, question: mounts.Ask, patience: float = mounts.PATIENCE) ->
         return mounts.Answer(error=str(error))
 
 
-def _ask_around(asked: argparse.Namespace, act: str) -> int:
-    """Ask the mount that a path is in, or all where it is a path of the tree."""
+def _ask_around(act: str, path: str) -> int:
+    """Ask the mount that a path is in, or all where it is a path of the tree, and print what they answer."""
     from agavesh.client.path import parse_uri
 
     places = Places.of()
     cards = places.cards()
-    question = mounts.Ask(act, ["/"])
-    if asked.path:
-        here = os.path.abspath(asked.path)  # noqa: PTH100  # resolve() would ask a mount that hangs
-        around = [card for card in cards if f"{here}/".startswith(f"{card.mountpoint.rstrip('/')}/")]
-        if around:
-            cards = [max(around, key=lambda card: len(card.mountpoint))]
-            question = mounts.Ask(act, inside=[os.path.relpath(here, cards[0].mountpoint)])
-        elif "://" in asked.path or asked.path.startswith("job:"):
-            try:
-                question = mounts.Ask(act, [parse_uri(asked.path).tree_path])
-            except AgaveError as error:
-                _say(str(error))
-                return EX_USAGE
-        elif asked.path.startswith("/"):
-            question = mounts.Ask(act, [asked.path])
-        else:
-            _say(f"{asked.path} is in no mount")
+    here = os.path.abspath(path)  # noqa: PTH100  # resolve() would ask a mount that hangs
+    around = [card for card in cards if f"{here}/".startswith(f"{card.mountpoint.rstrip('/')}/")]
+    if around:
+        cards = [max(around, key=lambda card: len(card.mountpoint))]
+        question = mounts.Ask(act, inside=[os.path.relpath(here, cards[0].mountpoint)])
+    elif "://" in path or path.startswith("job:"):
+        try:
+            question = mounts.Ask(act, [parse_uri(path).tree_path])
+        except (AgaveError, ValueError) as error:
+            _say(str(error))
             return EX_USAGE
+    elif path.startswith("/"):
+        question = mounts.Ask(act, [path])
+    else:
+        _say(f"{path} is in no mount")
+        return EX_USAGE
     if not cards:
         _say("nothing is mounted")
         return EX_UNAVAILABLE
@@ -498,7 +566,48 @@ def _ask_around(asked: argparse.Namespace, act: str) -> int:
             status = EX_TEMPFAIL
         elif act == "detach":
             print(f"{card.mountpoint}: {answer.text}")
+        elif act != "refresh":
+            print(f"mount       {card.mountpoint}\n{answer.text}", end="")
     return status
+
+
+# what became of what was written --------------------------------------------------------------------------------------
+
+
+def _recover(asked: argparse.Namespace) -> int:
+    from agavefs import recover
+
+    return recover.show(Places.of(asked.cache_dir), _say)
+
+
+def _recover_send(asked: argparse.Namespace) -> int:
+    from agavefs import recover
+
+    return recover.send(Places.of(asked.cache_dir), asked.numbers, _say, host=asked.host)
+
+
+def _recover_save(asked: argparse.Namespace) -> int:
+    from agavefs import recover
+
+    return recover.save(Places.of(asked.cache_dir), asked.numbers, asked.dir, _say, host=asked.host)
+
+
+def _recover_discard(asked: argparse.Namespace) -> int:
+    from agavefs import recover
+
+    return recover.discard(Places.of(asked.cache_dir), asked.numbers, _say, host=asked.host, sure=asked.yes)
+
+
+def _report(asked: argparse.Namespace) -> int:
+    from agavefs.report import report
+
+    return report(Places.of(asked.cache_dir), asked.file, _say, names=not asked.no_names)
+
+
+def _wipe(asked: argparse.Namespace) -> int:
+    from agavefs.wipe import wipe
+
+    return wipe(Places.of(asked.cache_dir), asked.account, _say, dry_run=asked.dry_run)
 
 
 # of what a mount tells of itself: the beginnings of the lines that are for everybody

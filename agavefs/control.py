@@ -57,7 +57,7 @@ class Recovered(Directory):
 
     async def scan(self) -> AsyncIterator[Node]:
         for row in self.stranded():
-            name = f"{row.id}-{row.remote.name}"
+            name = f"{row.number}-{row.remote.name}"
             yield Outside(f"{self.path}/{name}", Entry(name, "file", None, time.time()), row.spool)
 
 

@@ -343,6 +343,14 @@ class Files:
                 self._spools.drop(it.spool)
             self.unused(inode)
 
+    def inode_of(self, handle: int) -> Inode:
+        """What an open file is."""
+        return self._handles[handle][0]
+
+    def handles(self, inode: Inode) -> list[Handle]:
+        """All by which it is open."""
+        return [it for other, it in self._handles.values() if other is inode]
+
     def unused(self, inode: Inode) -> None:
         """One use less."""
         inode.uses -= 1

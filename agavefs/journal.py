@@ -14,6 +14,10 @@ A row lives from the first change of a file until the platform has it:
 It is one SQLite file for all mounts of this host (WAL, every commit on the disk). Each row has an owner, a mount that
 holds the lock of its file as long as it lives; the rows of one that is provably dead may be taken over. It knows
 nothing of the network or of how a spool is sent.
+
+The file says its version (`user_version`). An older one is brought up to ours when it is opened, in one transaction;
+only columns that may be empty are added, since a mount of an older agavefs may be writing it at that moment. One of a
+newer version is refused, and not touched.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ import secrets
 import socket
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,26 +39,49 @@ from typing import Any, Literal
 import trio
 
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import Version
+from agavesh.client.storage import TEMPORARY, Version
 
+Owner = Sequence[Any]  # host, boot, pid and started of a mount
 State = Literal["writing", "sealed", "sending", "beside", "aside", "placed", "hidden", "emptied"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS owed (
-    id INTEGER PRIMARY KEY, owner TEXT NOT NULL, account TEXT NOT NULL, system TEXT NOT NULL, path TEXT NOT NULL,
-    spool TEXT NOT NULL, size INTEGER NOT NULL, base_size INTEGER, base_modified REAL, state TEXT NOT NULL,
-    temporary TEXT, trouble TEXT);
-CREATE TABLE IF NOT EXISTS owners (
-    id TEXT PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS named (name TEXT NOT NULL);
-INSERT INTO named SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT 1 FROM named);
-"""
-_COLUMNS = "id, owner, account, system, path, spool, size, base_size, base_modified, state, temporary, trouble"
+# What makes of each version the next, from an empty file on. Files from before there were versions say 0, and are 1.
+_STEPS = (
+    (
+        "CREATE TABLE IF NOT EXISTS owed ("
+        "id INTEGER PRIMARY KEY, owner TEXT NOT NULL, account TEXT NOT NULL, system TEXT NOT NULL, path TEXT NOT NULL,"
+        " spool TEXT NOT NULL, size INTEGER NOT NULL, base_size INTEGER, base_modified REAL, state TEXT NOT NULL,"
+        " temporary TEXT, trouble TEXT)",
+        "CREATE TABLE IF NOT EXISTS owners ("
+        "id TEXT PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL)",
+    ),
+    (
+        "ALTER TABLE owed ADD COLUMN since REAL",
+        "ALTER TABLE owed ADD COLUMN tried REAL",
+        "ALTER TABLE owed ADD COLUMN request TEXT",
+        "CREATE TABLE named (name TEXT NOT NULL)",
+        "INSERT INTO named VALUES (lower(hex(randomblob(4))))",
+    ),
+)
+VERSION = len(_STEPS)
+_FIRST = ("id", "owner", "account", "system", "path", "spool", "size", "base_size", "base_modified", "state",
+          "temporary", "trouble")  # fmt: skip
+_ADDED = ("since", "tried", "request")
+_COLUMNS = ", ".join((*_FIRST, *_ADDED))
+
+
+REMOVALS = ("hidden", "emptied")  # states of what is only to go from the platform
+BYTELESS = (*REMOVALS, "placed")  # states in which no bytes of ours are needed any more
+
+_NUMBER = 8  # letters
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing owed. `spool` is the path of its file; `account` says whose it is."""
+    """One thing owed. `spool` is the path of its file; `account` says whose it is.
+
+    `since` is when it was begun, or closed; `trouble` is what kept it from its place the last time that it was `tried`,
+    and `request` names that request in the platform's log. They are None where an older agavefs wrote the row.
+    """
 
     id: int
     owner: str
@@ -67,6 +95,15 @@ class Row:
     state: State
     temporary: str | None
     trouble: str | None
+    since: float | None = None
+    tried: float | None = None
+    request: str | None = None
+
+    @property
+    def number(self) -> str:
+        """What people call it by: the beginning of its spool's name, or of that of the file that is to be removed. It
+        stays the same wherever the row goes."""
+        return (Path(self.spool).name or Path(self.temporary or "").name.removeprefix(TEMPORARY))[:_NUMBER]
 
     @property
     def remote(self) -> RemotePath:
@@ -80,7 +117,8 @@ class Row:
 
 
 class Journal:
-    """The journal as one mount, `owner`, writes it. Calls that write return when the disk has it; OSError."""
+    """The journal as one mount, `owner`, writes it. Calls that write return when the disk has it; OSError, also for one
+    of a newer version."""
 
     def __init__(self, folder: Path, account: str) -> None:
         self.folder, self.account = folder, account
@@ -89,18 +127,13 @@ class Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "owners").mkdir(mode=0o700, exist_ok=True)
         self._guard = threading.Lock()  # the connection is used from several threads, one at a time
-        file = folder / "journal.db"
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=10)
+        self._connection = opened(folder)
         self._lock = _locked(self._lock_of(self.owner))
         try:
-            for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-                self._connection.execute(f"PRAGMA {pragma}")
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             # what is ours on the platform is known by it
             (self.name,) = self._connection.execute("SELECT name FROM named").fetchone()
             self._connection.execute(
-                "INSERT INTO owners VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO owners (id, host, boot, pid, started) VALUES (?, ?, ?, ?, ?)",
                 (self.owner, socket.gethostname(), _boot(), os.getpid(), _started(os.getpid())),
             )
         except sqlite3.Error as error:
@@ -135,34 +168,41 @@ class Journal:
     async def begin(self, remote: RemotePath, spool: Path, base: Version | None) -> int:
         """A row `writing`; its id."""
         return await self._run(
-            "INSERT INTO owed (owner, account, system, path, spool, size, base_size, base_modified, state)"
-            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, 'writing')",
-            self.owner, self.account, remote.owner, remote.path, str(spool), *(base or (None, None)),
+            "INSERT INTO owed (owner, account, system, path, spool, size, base_size, base_modified, state, since)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, 'writing', ?)",
+            self.owner, self.account, remote.owner, remote.path, str(spool), *(base or (None, None)), time.time(),
         )  # fmt: skip
 
     async def hide(self, remote: RemotePath, temporary: str, state: State = "hidden") -> int:
         """A row without bytes: `temporary` is all that is left of `remote`, and goes when nobody needs it."""
         return await self._run(
-            "INSERT INTO owed (owner, account, system, path, spool, size, temporary, state)"
-            " VALUES (?, ?, ?, ?, '', 0, ?, ?)",
-            self.owner, self.account, remote.owner, remote.path, temporary, state,
+            "INSERT INTO owed (owner, account, system, path, spool, size, temporary, state, since)"
+            " VALUES (?, ?, ?, ?, '', 0, ?, ?, ?)",
+            self.owner, self.account, remote.owner, remote.path, temporary, state, time.time(),
         )  # fmt: skip
 
     async def seal(self, row: int, path: str, size: int) -> None:
         """The spool is closed, of that size and on the disk."""
-        await self._run("UPDATE owed SET state = 'sealed', path = ?, size = ? WHERE id = ?", path, size, row)
+        untried = "trouble = NULL, tried = NULL, request = NULL"
+        statement = f"UPDATE owed SET state = 'sealed', path = ?, size = ?, since = ?, {untried} WHERE id = ?"
+        await self._run(statement, path, size, time.time(), row)
 
     async def reopen(self, row: int) -> None:
         """It is written again. What was sealed before is not to be sent any more: it is not there any more."""
-        await self._run("UPDATE owed SET state = 'writing' WHERE id = ?", row)
+        await self._run("UPDATE owed SET state = 'writing', since = ? WHERE id = ?", time.time(), row)
 
     async def step(self, row: int, state: State, temporary: str | None) -> None:
         """It has come so far."""
-        await self._run("UPDATE owed SET state = ?, temporary = ?, trouble = NULL WHERE id = ?", state, temporary, row)
+        await self._run("UPDATE owed SET state = ?, temporary = ? WHERE id = ?", state, temporary, row)
 
-    async def trouble(self, row: int, text: str) -> None:
-        """Why it is not there yet."""
-        await self._run("UPDATE owed SET trouble = ? WHERE id = ?", text, row)
+    async def leave(self, row: int, temporary: str) -> None:
+        """The platform has it, and nothing is owed but that `temporary` goes."""
+        await self._run("UPDATE owed SET state = 'hidden', spool = '', temporary = ? WHERE id = ?", temporary, row)
+
+    async def trouble(self, row: int, text: str, request: str | None = None) -> None:
+        """Why it is not there yet, and which request failed."""
+        statement = "UPDATE owed SET trouble = ?, tried = ?, request = ? WHERE id = ?"
+        await self._run(statement, text, time.time(), request, row)
 
     async def done(self, row: int) -> None:
         """Nothing is owed any more."""
@@ -204,12 +244,20 @@ class Journal:
         with self._guard:
             found = self._connection.execute("SELECT host, boot, pid, started FROM owners WHERE id = ?", (owner,))
             row = found.fetchone()
-        if row is not None:
-            host, boot, pid, started = row
-            if host != socket.gethostname() or (boot == _boot() and _started(pid) == started):
-                return True
-        # the lock speaks for processes that we can't see, in a container of their own
-        return self.held(self.folder, owner)
+        return lives(self.folder, owner, row)
+
+    def take(self, numbers: Collection[str], *, elsewhere: bool = False) -> list[Row]:
+        """These rows of dead mounts of this account are ours from now on; those of them that are. With `elsewhere` a
+        mount of another host lives only if it is seen to hold its lock. Blocks for a moment."""
+        for row in self.rows():
+            if row.account != self.account or row.number not in numbers or row.owner == self.owner:
+                continue
+            if not (self.held(self.folder, row.owner) if elsewhere else self.alive(row.owner)):
+                with self._guard:
+                    self._connection.execute(
+                        "UPDATE owed SET owner = ? WHERE id = ? AND owner = ?", (self.owner, row.id, row.owner)
+                    )
+        return [row for row in self.rows() if row.owner == self.owner and row.number in numbers]
 
     def take_over(self) -> list[Row]:
         """The rows that dead mounts of this account have left: ours from now on. Blocks for a moment."""
@@ -227,12 +275,13 @@ class Journal:
     def put(self, row: Row, spool: Path | None) -> int:
         """A row from elsewhere is ours, with its bytes in `spool`; its id. Blocks for a moment."""
         values = (self.owner, row.account, row.system, row.path, str(spool or ""), row.size, row.base_size)
+        more = (row.base_modified, row.state, row.temporary, row.trouble, row.since, row.tried, row.request)
         with self._guard:
             try:
                 done = self._connection.execute(
                     "INSERT INTO owed (owner, account, system, path, spool, size, base_size, base_modified, state,"
-                    " temporary, trouble) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*values, row.base_modified, row.state, row.temporary, row.trouble),
+                    " temporary, trouble, since, tried, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*values, *more),
                 )
             except sqlite3.Error as error:
                 raise _trouble(error) from error
@@ -271,14 +320,91 @@ def _trouble(error: sqlite3.Error) -> OSError:
     return OSError(errno.ENOSPC if full else errno.EIO, f"the journal can't be written: {error}")
 
 
-def count(folder: Path, owner: str) -> int:
-    """How many files a mount of that journal owes. For who is no mount."""
+def opened(folder: Path) -> sqlite3.Connection:
+    """The journal of a folder, of our version from now on. OSError; if it is of a newer one, it is as it was."""
+    file = folder / "journal.db"
+    if file.exists():
+        with _read_only(file) as connection:
+            _version(connection, file)  # before anything is changed, and so that nothing is if it raises
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=10)
     try:
-        connection = sqlite3.connect(f"{(folder / 'journal.db').as_uri()}?mode=ro", uri=True, timeout=10)
+        for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+        if _version(connection, file) < VERSION:
+            # the lock of who writes: of two that come at once, the second one finds it done
+            connection.execute("BEGIN IMMEDIATE")
+            # the first ones do no harm where they were done, and may have been cut in the middle
+            for steps in (_STEPS[0], *_STEPS[max(1, _version(connection, file)) :]):
+                for step in steps:
+                    connection.execute(step)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        connection.close()
+        raise _trouble(error) from error
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _version(connection: sqlite3.Connection, file: Path) -> int:
+    """Its version. OSError if that is newer than ours."""
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if not version:
+            version = int(connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'owed'").fetchone()[0])
+    except sqlite3.Error as error:
+        raise _trouble(error) from error
+    if version > VERSION:
+        known = f"it has version {version}, and this one knows {VERSION}"
+        cure = "update it, or name another folder by --cache-dir"
+        raise OSError(errno.EPROTONOSUPPORT, f"{file} was written by a newer agavefs; {known}: {cure}")
+    return version
+
+
+@contextmanager
+def _read_only(file: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
     except sqlite3.Error as error:
         raise _trouble(error) from error
     with closing(connection):
-        found = connection.execute("SELECT count(*) FROM owed WHERE owner = ? AND spool != ''", (owner,))
+        yield connection
+
+
+def read(file: Path) -> tuple[list[Row], dict[str, Owner]]:
+    """What a journal says, and who its owners are, for who only looks: nothing is changed, nor brought up to date.
+    OSError, also if it is of a newer version."""
+    with _read_only(file) as connection:
+        _version(connection, file)
+        try:
+            there = {name for _, name, *_ in connection.execute("PRAGMA table_info(owed)")}
+            columns = ", ".join((*_FIRST, *(name if name in there else "NULL" for name in _ADDED)))
+            rows = [Row(*row) for row in connection.execute(f"SELECT {columns} FROM owed ORDER BY id")] if there else []
+            owners = connection.execute("SELECT id, host, boot, pid, started FROM owners") if there else ()
+            return rows, {owner: about for owner, *about in owners}
+        except sqlite3.Error as error:
+            raise _trouble(error) from error
+
+
+def lives(folder: Path, owner: str, about: Owner | None) -> bool:
+    """Whether a mount may still live, by what the journal has of it. In doubt it does."""
+    if about is not None:
+        host, boot, pid, started = about
+        if host != socket.gethostname() or (boot == _boot() and _started(pid) == started):
+            return True
+    # the lock speaks for processes that we can't see, in a container of their own
+    return Journal.held(folder, owner)
+
+
+def count(folder: Path, owner: str) -> int:
+    """How many files a mount of that journal owes. For who is no mount."""
+    with _read_only(folder / "journal.db") as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM owed WHERE owner = ? AND state NOT IN (?, ?)", (owner, *REMOVALS)
+        )
         return int(found.fetchone()[0])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import logging
 import os
 import stat
@@ -54,6 +55,7 @@ def handler(deadline: str | None = "metadata") -> Callable[[Act[P, T]], Act[P, T
 
     def guard(act: Act[P, T]) -> Act[P, T]:
         name = act.__name__.lstrip("_")
+        first = tuple(inspect.signature(act).parameters)[1:3]  # they say what it is about
 
         async def within(self: Kernel, seconds: float, args: Any, kwargs: Any) -> T:
             # one of trio's scopes is a good part of what a small request costs, so none is made without need
@@ -69,19 +71,23 @@ def handler(deadline: str | None = "metadata") -> Callable[[Act[P, T]], Act[P, T
             except trio.TooSlowError:
                 _log.warning("%s: no answer from the platform within %.0f s", name, seconds)
                 self.on_late(name, trio.current_time() - seconds)
+                self.failed(name, first, args, errno.ETIMEDOUT, f"no answer from the platform within {seconds:.0f} s")
                 raise FUSEError(errno.ETIMEDOUT) from None
             except FUSEError:
                 raise
             except AgaveError as error:
                 if not isinstance(error, NotFound):
                     _log.info("%s: %s", name, error)
+                self.failed(name, first, args, error.errno, error)
                 raise FUSEError(error.errno) from error
             except OSError as error:
                 _log.info("%s: %s", name, error)
+                self.failed(name, first, args, error.errno or errno.EIO, error)
                 raise FUSEError(error.errno or errno.EIO) from error
             except Exception as error:
                 # a fault of ours: told in the log, and to the program as what it is; the mount goes on
                 _log.exception("%s failed", name)
+                self.failed(name, first, args, errno.EIO, f"a fault of the mount's own, see its log: {error!r}")
                 raise FUSEError(errno.EIO) from error
 
         return guarded
@@ -95,6 +101,9 @@ class Kernel(pyfuse3.Operations):
     # called when a handler's deadline is over, with its name and when it began, in trio's time
     on_late: Callable[[str, float], object] = staticmethod(lambda act, began: None)
 
+    # called when something failed: its tree path, what was asked for, its errno and why
+    on_failed: Callable[[str, str, int, BaseException | str], object] = staticmethod(lambda *failure: None)
+
     supports_dot_lookup = False
     enable_writeback_cache = False
 
@@ -103,6 +112,26 @@ class Kernel(pyfuse3.Operations):
         self.looks, self.names, self.files, self.deadlines = looks, names, files, deadlines
         self._owner = os.getuid(), os.getgid()
         files.on_changed = self.changed
+
+    def failed(
+        self, act: str, first: tuple[str, ...], args: tuple[Any, ...], number: int, why: BaseException | str
+    ) -> None:
+        """Remember what failed, if its path is known. `first` are the names of the first arguments."""
+        try:
+            match dict(zip(first, args, strict=False)):
+                case {"parent_inode": parent, "name": name} | {"parent_inode_old": parent, "name_old": name}:
+                    path = f"{self.looks.inodes[parent].path.rstrip('/')}/{os.fsdecode(name)}"
+                case {"inode": inode}:
+                    path = self.looks.inodes[inode].path
+                case {"fh": handle}:
+                    path = (self.names if act in ("readdir", "scan") else self.files).inode_of(handle).path
+                case _:
+                    return
+            self.on_failed(path, act, number, why)
+        except (AgaveError, KeyError):
+            pass  # it is not known any more
+        except Exception:  # noqa: BLE001  # an edge, logged: a remark must not end the mount
+            _log.exception("what failed can't be remembered")
 
     def changed(self, inode: Inode) -> None:
         try:

@@ -21,18 +21,17 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from agavefs.journal import Journal, Row
+from agavefs.journal import BYTELESS, Journal, Row
 
 _log = logging.getLogger(__name__)
 
 _DAY = 86400.0  # seconds: bytes without a row that are so old are those of a mount that died
-_BYTELESS = ("hidden", "emptied", "placed")
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -86,10 +85,11 @@ class Left:
                     Path(row.spool).unlink(missing_ok=True)
         return failed
 
-    def take(self, journal: Journal, spools: Path, *, lasting: bool) -> None:
-        """What is here of the journal's account becomes that mount's. What is not possible now stays for the next."""
+    def take(self, journal: Journal, spools: Path, *, lasting: bool, only: Collection[str] | None = None) -> None:
+        """What is here of the journal's account becomes that mount's; `only` the rows of these numbers. What is not
+        possible now stays for the next."""
         there = {Path(row.spool).name: row for row in journal.rows() if row.spool}
-        for held in self._held(journal.account):
+        for held in self._held(journal.account, only):
             known = there.get(held.path.stem)
             if known is not None and journal.alive(known.owner):
                 os.close(held.lock)
@@ -116,31 +116,73 @@ class Left:
     def count(self, owner: str) -> int:
         """How many files a mount, by its name in the journal, has left here."""
         rows = [note.row for _, note in self._notes()]
-        return sum(row.owner == owner and row.state not in _BYTELESS for row in rows)
+        return sum(row.owner == owner and row.state not in BYTELESS for row in rows)
+
+    def rows(self) -> list[tuple[Row, Path | None]]:
+        """What is here, whosever it is, and where its bytes are. It may go at any moment."""
+        return [(note.row, self.folder / note.file if note.file else None) for _, note in self._notes()]
+
+    def taken(self, row: Row) -> bool:
+        """Whether a mount has it just now."""
+        for path, note in self._notes():
+            if note.row.number == row.number:
+                if (lock := _lock(path)) is None:
+                    return path.exists()
+                os.close(lock)
+        return False
+
+    def put(self, row: Row) -> None:
+        """Bring a row here, with the bytes of its spool. OSError."""
+        self._put(row)
+
+    def drop(self, row: Row) -> bool:
+        """Throw it away, and its bytes; False if a mount has it, or has had it meanwhile."""
+        for held in self._held(row.account, {row.number}):
+            held.drop()
+            return True
+        return False
+
+    def change(self, row: Row) -> bool:
+        """Have this row in place of the one of the same number; False if a mount has that, or has had it meanwhile."""
+        for held in self._held(row.account, {row.number}):
+            try:
+                self._write(held.path, _Note(row, held.note.file))
+            finally:
+                os.close(held.lock)
+            return True
+        return False
 
     def _put(self, row: Row) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = Path(row.spool).name or secrets.token_hex(12)
-        path, fresh = self.folder / f"{name}.json", self.folder / f"{name}.{secrets.token_hex(4)}.new"
+        path = self.folder / f"{name}.json"
         before = _read(path)
-        file = "" if row.state in _BYTELESS else f"{secrets.token_hex(12)}.bytes"
+        file = "" if row.state in BYTELESS else f"{secrets.token_hex(12)}.bytes"
         try:
             if file:
                 _bring(Path(row.spool), self.folder / file, link=True)
+            self._write(path, _Note(row, file))
+        except OSError:
+            if file:
+                (self.folder / file).unlink(missing_ok=True)
+            raise
+        if before is not None and before.file:
+            (self.folder / before.file).unlink(missing_ok=True)
+
+    def _write(self, path: Path, note: _Note) -> None:
+        """A note, in place of the one that may be there."""
+        fresh = path.with_suffix(f".{secrets.token_hex(4)}.new")
+        try:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "wb") as out:
-                out.write(msgspec.json.encode(_Note(row, file)))
+                out.write(msgspec.json.encode(note))
                 out.flush()
                 os.fsync(fd)
             fresh.replace(path)
             _sync(self.folder)
         except OSError:
             fresh.unlink(missing_ok=True)
-            if file:
-                (self.folder / file).unlink(missing_ok=True)
             raise
-        if before is not None and before.file:
-            (self.folder / before.file).unlink(missing_ok=True)
 
     def _notes(self) -> Iterator[tuple[Path, _Note]]:
         """In the order in which they came."""
@@ -148,9 +190,11 @@ class Left:
             if (note := _read(path)) is not None:
                 yield path, note
 
-    def _held(self, account: str) -> Iterator[_Held]:
+    def _held(self, account: str, only: Collection[str] | None = None) -> Iterator[_Held]:
         for path, note in self._notes():
-            if note.row.account == account and (lock := _lock(path)) is not None:
+            if note.row.account != account or (only is not None and note.row.number not in only):
+                continue
+            if (lock := _lock(path)) is not None:
                 again = _read(path)  # nobody else changes it from now on
                 if again is None:
                     os.close(lock)

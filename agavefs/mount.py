@@ -7,6 +7,7 @@ is sent first, for as long as that gets on; the rest is in the journal for the n
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import gc
 import logging
@@ -23,6 +24,7 @@ import trio
 
 from agavefs import control, queue
 from agavefs.ahead import Walks
+from agavefs.failures import Failures
 from agavefs.fetch import Fetcher
 from agavefs.files import Files
 from agavefs.journal import Journal
@@ -30,11 +32,14 @@ from agavefs.kernel import Deadlines, Kernel
 from agavefs.left import Left
 from agavefs.looks import Looks
 from agavefs.names import Names
+from agavefs.owed import Trouble
 from agavefs.places import Card, Places
 from agavefs.refresh import Refresh
+from agavefs.salvage import Salvage
 from agavefs.shelf import Shelf
 from agavefs.source import Source
-from agavefs.spool import Spools
+from agavefs.spool import Spool, Spools
+from agavefs.why import Why
 from agavefs.writeback import Writeback
 from agavesh.client import mounts
 from agavesh.client.accounts import Account
@@ -147,6 +152,13 @@ async def _serve(
     health = workspace.agave.health
     # the client would go on waiting; that a program did in vain is as good a sign
     kernel.on_late = lambda act, began: health.failed(act, TimedOut(f"{act}: no answer in time"), began)
+    failures = Failures()
+    kernel.on_failed = failures.note
+
+    def not_sent(spool: Spool, trouble: Trouble) -> None:
+        failures.note(spool.remote.tree_path, "sending", trouble.errno or errno.EIO, trouble)
+
+    writeback.on_trouble = not_sent
     over = trio.Event()
     others = _Others(options.places, workspace)
 
@@ -167,10 +179,19 @@ async def _serve(
             case "hasten":
                 writeback.end_within(float(question.paths[0]) if question.paths else 0)
                 return mounts.Answer()
+            case "why":
+                return await why.act(question)
+            case "send" if not options.read_only:
+                return await salvage.act(question)
             case _:
                 return await refresh.act(question)
 
     refresh = Refresh(looks, workspace, kernel.changed, kernel.appeared)
+    why = Why(
+        looks, workspace.listings, files, spools, shelf, journal, failures, followed=refresh.followed, at=refresh.at
+    )
+    take = functools.partial(Left(options.places.left).take, journal, spools.folder, lasting=not options.places.passing)
+    salvage = Salvage(journal, writeback, lambda system: SystemStorage(workspace.agave, system), take)
     options.places.sweep(journal)
     with (
         _mounted(kernel, options, card.source or workspace.agave.url),
@@ -188,8 +209,7 @@ async def _serve(
         nursery.start_soon(others.run)
         nursery.start_soon(_end_when_told, options, writeback, over)
         if not options.read_only:
-            take = functools.partial(Left(options.places.left).take, lasting=not options.places.passing)
-            await trio.to_thread.run_sync(take, journal, spools.folder)
+            await trio.to_thread.run_sync(take)
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
         nursery.start_soon(_warm, looks, workspace.listings, source)
         nursery.start_soon(workspace.agave.warm, _AHEAD)
@@ -372,6 +392,6 @@ def _status(
     ]
     lines += [f"  {line}" for line in queue.queue(writeback)]
     if writeback.stranded:
-        lines.append("written by a mount that died, never closed, and kept (see .agavefs/recovered):")
+        lines.append("written by a mount that died, never closed, and kept (see `agavefs recover`):")
         lines += [f"  {row.remote.uri}  {row.spool}" for row in writeback.stranded]
     return "".join(f"{line}\n" for line in lines)

@@ -196,6 +196,10 @@ class Names:
         """The kernel does not."""
         self._inodes.rest(look.inode)
 
+    def inode_of(self, handle: int) -> Inode:
+        """What an open folder is."""
+        return self._scans[handle][0]
+
     async def releasedir(self, handle: int) -> None:
         inode, scan = self._scans.pop(handle)
         del self._readers[handle]

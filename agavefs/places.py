@@ -3,6 +3,7 @@
     STATE/agavesh/<host>/mounts/        mounts/<owner>.json: one card for each mount that lives, whatever its cache
                                         mounts/<owner>.sock: where it listens to what it is asked
                                         log/<owner>.log
+                                        caches/: links to the folders that mounts have had their cache in
                                         cache/, unless another was named: journal.db, owners/, spools/<owner>/, kept/
     STATE/agavesh/left/                 what batch jobs could not send: see `left`
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -69,6 +71,33 @@ class Places:
             cache = Path(near) / _near()
         return cls(state, (cache / host).absolute() if cache is not None else state / "cache", passing)
 
+    @property
+    def host(self) -> str:
+        """The name that this host has in paths."""
+        return self.state.parent.name
+
+    def caches(self) -> list[Path]:
+        """The cache folders that mounts of this host are known to have had, and our own, as far as they are there."""
+        noted = []
+        with contextlib.suppress(OSError):
+            noted = [path.readlink() for path in sorted((self.state / "caches").iterdir()) if path.is_symlink()]
+        found = [self.cache, self.state / "cache", *(Path(card.cache) for card in self.cards()), *noted]
+        return [folder for folder in dict.fromkeys(found) if (folder / "journal.db").exists()]
+
+    def caches_of_others(self) -> dict[Path, str]:
+        """The cache folders of other hosts that stand beside ours, in a home or a folder that they share; whose."""
+        beside = {folder: folder.name for cache in self.caches() for folder in cache.parent.glob("*")}
+        beside |= {folder / "mounts/cache": folder.name for folder in self.state.parent.parent.glob("*")}
+        ours = {*self.caches(), self.cache, self.state / "cache"}
+        return {it: host for it, host in sorted(beside.items()) if it not in ours and (it / "journal.db").exists()}
+
+    def _note_cache(self) -> None:
+        """Who looks for what is owed is to find it wherever it was."""
+        if not self.passing:  # what is in a job's cache is brought elsewhere
+            name = hashlib.blake2b(os.fsencode(self.cache), digest_size=12).hexdigest()
+            with contextlib.suppress(FileExistsError):
+                (_folder(self.state / "caches") / name).symlink_to(self.cache)
+
     def log(self, name: str) -> Path:
         """Where a mount logs to. A long log begins anew, and the last one is kept."""
         path = _folder(self.state / "log") / f"{name}.log"
@@ -117,6 +146,7 @@ class Places:
     def registered(self, card: Card) -> Iterator[None]:
         """The card is there for others to see."""
         self.cards()  # throws away those of the dead
+        self._note_cache()
         path = _folder(self.state / "mounts") / f"{card.owner}.json"
         fresh = path.with_suffix(".new")
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

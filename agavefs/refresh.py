@@ -50,10 +50,10 @@ class Refresh:
         if ask.act != "refresh":
             return Answer(error=f"a mount knows no {ask.act!r}")
         paths = ask.within(self._looks.inodes.root.path)
-        await self([*paths, *[await self._followed(path) for path in paths]])
+        await self([*paths, *[await self.followed(path) for path in paths]])
         return Answer(text="what is shown from now on is asked for anew")
 
-    async def _followed(self, path: str) -> str:
+    async def followed(self, path: str) -> str:
         """The tree path that a path means, by way of links; the path itself where the platform does not tell."""
         rest, links = [name for name in posixpath.normpath(path).split("/") if name], 0
         node: Node = self._root
@@ -81,7 +81,7 @@ class Refresh:
         if paths == ["/"] or not paths:
             self._listings.forget_all()
         self._health.retry()
-        known = [inode for path in paths if (inode := self._at(path)) is not None]
+        known = [inode for path in paths if (inode := self.at(path)) is not None]
         for inode in known:
             self._forget(inode)
         if any(inode.entry.is_dir for inode in known):
@@ -101,7 +101,7 @@ class Refresh:
             self._read.append((inode.parent.number, inode.name))
         self._changed(inode)
 
-    def _at(self, path: str) -> Inode | None:
+    def at(self, path: str) -> Inode | None:
         """The inode at a tree path, if it is known; the root's for what is above it."""
         inodes = self._looks.inodes
         inode: Inode | None = inodes.root

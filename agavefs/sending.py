@@ -50,7 +50,7 @@ class Sender:
         if owed.temporary is None:
             await self._journal.done(spool.row)
         else:  # nobody has to wait for that
-            await self._journal.step(spool.row, "hidden", owed.temporary)
+            await self._journal.leave(spool.row, owed.temporary)
             self._leftovers.remove(spool.row, spool.storage, owed.temporary)
         return entry
 

@@ -61,7 +61,7 @@ class Shelf:
 
     def __init__(self, folder: Path, account: str) -> None:
         self._all = folder
-        self.folder = folder / hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
+        self.folder = folder_of(folder, account)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._oldest_last: list[_Kept] = []  # some: a shelf may have millions
         self.going: list[_Kept] = []
@@ -287,6 +287,11 @@ def _sync_all(file: Path) -> bool:
         return bool(call(fd) == 0)
     finally:
         os.close(fd)
+
+
+def folder_of(folder: Path, account: str) -> Path:
+    """Where an account's part of a shelf is."""
+    return folder / hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
 
 
 def extents(have: Have) -> Extents:

@@ -69,6 +69,7 @@ class Writeback:
         self._waits: set[trio.CancelScope] = set()  # that end then at the latest
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
         self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
+        self.on_trouble: Callable[[Spool, Trouble], None] = lambda spool, trouble: None
 
     # what writers ask ------------------------------------------------------------------------------------------------
 
@@ -276,9 +277,10 @@ class Writeback:
                     owed.trouble, owed.sending, owed.active = trouble, False, False
                     owed.tell()
                     self._turned()
+                    self.on_trouble(spool, trouble)
                     _log.warning("%s is not there yet: %s", spool.remote.uri, trouble)
                     if spool.row is not None:
-                        await self._journal.trouble(spool.row, str(trouble))
+                        await self._journal.trouble(spool.row, str(trouble), getattr(trouble, "request_id", None))
                     with trio.move_on_after(pause):
                         await owed.nudge.wait()
                     pause = min(pause * 2, _AGAIN_MOST)
@@ -330,26 +332,32 @@ class Writeback:
     async def recover(self, storage: Callable[[str], SystemStorage]) -> None:
         """Take over what dead mounts have left. What was sealed is sent; what was not closed is kept, and named."""
         for row in await trio.to_thread.run_sync(self._journal.take_over):
-            if row.temporary is not None and row.state in ("hidden", "placed"):
-                self.leftovers.remove(row.id, storage(row.system), row.temporary)
-            elif row.temporary is not None and row.state == "emptied":
-                self.leftovers.remove_folder(row.id, storage(row.system), row.remote, row.temporary)
-            elif row.state == "writing":
-                _log.warning("%s was written and not closed when its mount died: %s", row.remote.uri, row.spool)
-                self.stranded.append(row)
-            elif _size(row.spool) != row.size:
-                _log.error("the spool of %s is not what was sealed: %s", row.remote.uri, row.spool)
-                self.stranded.append(row)
-            else:
-                spool = self._spools.adopt(Path(row.spool), row.remote, storage(row.system), row.size)
-                spool.present.add(0, row.size)
-                self._spools.grown(row.size)
-                spool.row, spool.base = row.id, row.base
-                self._supersede(spool.remote, spool)
-                self._inherited.append(spool)
-                owed = self._owed[spool] = Owed(row.state, row.temporary, recovered=True, size=row.size)
-                owed.sending = owed.running = True
-                self._nursery.start_soon(self._run, spool, owed)
+            self.inherit(row, storage(row.system))
+
+    def inherit(self, row: Row, storage: SystemStorage) -> None:
+        """A row that was another's is ours: send it if it was sealed, else keep and name it."""
+        if row.temporary is not None and row.state in ("hidden", "placed"):
+            self.leftovers.remove(row.id, storage, row.temporary)
+        elif row.temporary is not None and row.state == "emptied":
+            self.leftovers.remove_folder(row.id, storage, row.remote, row.temporary)
+        elif row.state == "writing":
+            _log.warning("%s was written and not closed when its mount died: %s", row.remote.uri, row.spool)
+            self.stranded.append(row)
+        elif _size(row.spool) != row.size:
+            _log.error("the spool of %s is not what was sealed: %s", row.remote.uri, row.spool)
+            self.stranded.append(row)
+        else:
+            spool = self._spools.adopt(Path(row.spool), row.remote, storage, row.size)
+            spool.present.add(0, row.size)
+            self._spools.grown(row.size)
+            spool.row, spool.base = row.id, row.base
+            self._supersede(spool.remote, spool)
+            ours = [it for it in self._owed if it not in self._inherited and it.dirty and it.remote == spool.remote]
+            self._inherited.append(spool)
+            owed = self._owed[spool] = Owed(row.state, row.temporary, recovered=True, size=row.size)
+            owed.superseded = bool(ours)  # which was written later, and has its place
+            owed.sending = owed.running = True
+            self._nursery.start_soon(self._run, spool, owed)
 
     @property
     def owed(self) -> list[tuple[Spool, Owed]]:

@@ -85,11 +85,20 @@ def filesystem() -> str:
     lines = [MADE, "", "# Commands of agavefs", "", "The same as `agavefs COMMAND --help` says."]
     os.environ["COLUMNS"] = "100"
     parser = command_line()
-    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    for name, command in commands.choices.items():
-        if name == command.prog.split()[-1]:  # no other name of one that is here
-            lines += ["", f"## {name}", "", "```text", command.format_help().rstrip(), "```"]
+    for command in _below(parser):
+        name = command.prog.removeprefix("agavefs ")
+        lines += ["", f"## {name}", "", "```text", command.format_help().rstrip(), "```"]
     return "\n".join(lines)
+
+
+def _below(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The commands of a parser, and those below them."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                if name == command.prog.split()[-1]:  # no other name of one that is here
+                    yield command
+                    yield from _below(command)
 
 
 PAGES = {"operations.md": operations, "errors.md": client_errors, "commands.md": commands, "agavefs.md": filesystem}

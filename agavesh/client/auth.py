@@ -99,6 +99,21 @@ class Auth:
             raise _no_client(self.account)
         await self._renewed(self.account.access_token)
 
+    async def revoke(self) -> None:
+        """End the account's tokens on the platform. AgaveError where that can't be done."""
+        account = self.account
+        for kind in ("refresh_token", "access_token"):
+            if (token := getattr(account, kind)) is None:
+                continue
+            if not (account.api_key and account.api_secret):
+                raise NotSignedIn("their OAuth client is not known here")
+            body = urlencode({"token": token, "token_type_hint": kind}).encode()
+            headers = {"Content-Type": FORM, "Accept": "application/json"}
+            ask = Ask("sign out", "POST", "/revoke", headers, body, safe=True)
+            status, answer = await self._send(ask, basic(account.api_key, account.api_secret))
+            if status >= 300:
+                raise failure("sign out", refusal(status, answer))
+
     def was_no_cure(self) -> None:
         """A new token was refused like the old one: it is a matter of permission, so spare the next token."""
         self._no_cure_until = trio.current_time() + FUTILE

@@ -158,6 +158,10 @@ class Agave:
         """Get new tokens now, whatever the old ones are good for. NotSignedIn if the platform refuses."""
         await self._transport.auth.renew()
 
+    async def sign_out(self) -> None:
+        """End the account's tokens on the platform. AgaveError where that can't be done."""
+        await self._transport.auth.revoke()
+
     async def raw(
         self,
         method: str,

@@ -1,4 +1,4 @@
-"""Signing in: from a name and a password to an account with tokens.
+"""Signing in: from a name and a password to an account with tokens; and signing out.
 
 The OAuth client that tokens are asked for with is made here where the user has none, as AgavePy does. The password is
 used and forgotten; what is kept is the account.
@@ -15,7 +15,9 @@ import trio
 
 from agavesh.client.accounts import Account, Accounts
 from agavesh.client.client import Agave
-from agavesh.client.errors import AlreadyThere, BadAnswer, BadRequest, NotSignedIn
+from agavesh.client.errors import AgaveError, AlreadyThere, BadAnswer, BadRequest, NotSignedIn, TimedOut
+
+REVOKE = 10.0  # seconds that a platform has to end tokens
 
 
 async def login(
@@ -61,6 +63,26 @@ async def login(
     if accounts is not None:
         await trio.to_thread.run_sync(accounts.save, account)
     return account
+
+
+async def logout(account: Account, *, accounts: Accounts, verify: bool | str = True) -> AgaveError | None:
+    """Forget an account, its tokens having been ended on the platform; what kept them from that, if so.
+
+    No other program of the user renews them meanwhile. BadArgument if what is saved can't be written.
+    """
+    trouble: AgaveError | None = None
+    async with accounts.renewing(account):
+        saved = await trio.to_thread.run_sync(accounts.get, account.key)
+        try:
+            async with Agave(account=saved or account, verify=verify, accounts=accounts) as agave:
+                with trio.fail_after(REVOKE):
+                    await agave.sign_out()
+        except trio.TooSlowError:
+            trouble = TimedOut(f"{account.url} did not answer within {REVOKE:.0f} s")
+        except AgaveError as refused:
+            trouble = refused
+        await trio.to_thread.run_sync(accounts.forget, account)
+    return trouble
 
 
 async def _signed_in(account: Account, verify: bool | str) -> Account:

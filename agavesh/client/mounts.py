@@ -29,11 +29,13 @@ _MOST: Final = 1000  # paths that a mount is told of singly
 
 
 class Ask(msgspec.Struct, omit_defaults=True):
-    """What a mount is asked: `act` says what to do, with these tree paths, and these below where it is mounted."""
+    """What a mount is asked: `act` says what to do, with these tree paths, and these below where it is mounted, or with
+    what it owes under these numbers."""
 
     act: str
     paths: list[str] = []
     inside: list[str] = []
+    numbers: list[str] = []
 
     def within(self, root: str) -> list[str]:
         """All of it as tree paths, for a mount whose root is that one."""

@@ -86,7 +86,8 @@ class Mount:
 
     @property
     def pid(self) -> int:
-        (card,) = self.cards
+        cards = self.cards
+        (card,) = cards if len(cards) == 1 else [card for card in cards if card["mountpoint"] == str(self.path)]
         pid: int = card["pid"]
         return pid
 
@@ -180,3 +181,36 @@ def options_of(request: pytest.FixtureRequest) -> tuple[tuple[str, ...], dict[st
     """What `@pytest.mark.mount("--read-only", AGAVEFS_DEADLINES=…)` asks for."""
     marker = request.node.get_closest_marker("mount")
     return (marker.args, marker.kwargs) if marker else ((), {})
+
+
+# a program of its own: whatever this one starts would close the file on its way, and that is a close like any other
+_WRITER = """
+import sys
+with open(sys.argv[1], "wb", buffering=0) as file:
+    file.write(sys.argv[2].encode())
+    sys.stdout.write("!")
+    sys.stdout.flush()
+    sys.stdin.read()
+"""
+
+
+@contextlib.asynccontextmanager
+async def writing(mount: Mount, text: bytes, name: str = "f") -> AsyncIterator[None]:
+    """In the block a file is open that this was written to."""
+    command = [sys.executable, "-c", _WRITER, str(mount.home / name), text.decode()]
+    async with trio.open_nursery() as nursery:
+        process = await nursery.start(
+            lambda task_status: trio.run_process(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # if the mount dies, it has an error
+                check=False,
+                task_status=task_status,
+            )
+        )
+        with trio.fail_after(LONG):
+            assert await process.stdout.receive_some() == b"!"
+            yield
+            await process.stdin.aclose()
+            await process.wait()

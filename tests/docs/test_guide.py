@@ -44,8 +44,8 @@ def test_the_folders_commands_succeed(newcomer: dict[str, str], tmp_path: Path) 
 
 @pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="there is no /dev/fuse here")
 def test_the_commands_for_one_folder_succeed(newcomer: dict[str, str], tmp_path: Path) -> None:
-    (lines,) = blocks("One folder, or one program")
-    done = run(lines + "agavesh cat agave://data.demo//alice/sorted.txt", newcomer, tmp_path, "bash", "-euxc")
+    (lines,), (recover,) = blocks("One folder, or one program"), blocks("When something could not be sent")
+    done = run(lines + recover + "agavesh cat agave://data.demo//alice/sorted.txt", newcomer, tmp_path, "bash", "-euxc")
     assert done.returncode == 0, done.stdout + done.stderr
     listed, _, content = done.stdout.partition("README.txt\n")
     assert content.splitlines()[-3:] == sorted(content.splitlines()[-3:])

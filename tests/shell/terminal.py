@@ -18,7 +18,7 @@ import trio
 PATIENCE = 30.0  # seconds for anything to show
 _START = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    "os.execv(sys.executable, [sys.executable, '-m', 'agavesh', *sys.argv[1:]])"
+    "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
 )
 
 KEYS = {"tab": "\t", "enter": "\r", "ctrl-c": "\x03", "ctrl-d": "\x04", "up": "\x1b[A", "escape": "\x1b"}
@@ -92,12 +92,14 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(*words: str, columns: int = 100, lines: int = 30, **environment: str) -> AsyncIterator[Terminal]:
-    """`agavesh` on a terminal of its own; killed at the end if it still runs."""
+async def terminal(
+    *words: str, module: str = "agavesh", columns: int = 100, lines: int = 30, **environment: str
+) -> AsyncIterator[Terminal]:
+    """`agavesh`, or another of our programs, on a terminal of its own; killed at the end if it still runs."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-c", _START, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        [sys.executable, "-c", _START, module, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         env={**os.environ, "TERM": "xterm-256color", **environment},
     )  # fmt: skip
     os.close(slave)

@@ -58,17 +58,52 @@ async def login(
 
 
 @command("logout")
-async def logout(here: Session) -> None:
-    """Forget the account you use: its tokens are removed from this machine."""
+async def logout(
+    here: Session, *, wipe: Annotated[bool, Word("throw away what mounts have kept of its files, too")] = False
+) -> int:
+    """Forget the account you use: its tokens are ended on the platform, and removed from this machine.
+
+    What mounts have fetched for it is thrown away if you say so, by --wipe or when you are asked; never while something
+    that was written is not at the platform yet. Then --wipe does nothing at all, and ends with 75.
+    """
     from agavesh.client.accounts import Accounts, find_account
+    from agavesh.client.login import logout as sign_out
 
     account = find_account(here.url, here.username)
     if account is None:
         raise BadArgument("you are not signed in", hint='"login URL" signs in')
-    Accounts().forget(account)
+    status, kept, remark = await _wipe(account.key, "--dry-run")
+    if remark:
+        here.console.note(remark)
+    if wipe and status:
+        return status
+    trouble = await sign_out(account, accounts=Accounts())
+    if trouble is not None:
+        here.console.note(
+            f"agavesh: its tokens could not be ended on the platform, and last as long as they do: {trouble}"
+        )
     here.close_account()
     here.url = here.username = None
     here.console.note(f"agavesh: signed out of {account.url}")
+    if status == 0 and kept != "0 bytes" and not wipe and here.console.can_ask:
+        question = f"throw away the {kept} that mounts have kept for {account.key}? [y/N] "
+        wipe = (await here.console.ask(question)).strip().lower() in ("y", "yes")
+    if wipe and not status:
+        status, gone, remark = await _wipe(account.key)
+        here.console.note(remark if status else f"agavesh: {gone} of kept files are thrown away")
+        return status
+    return 0
+
+
+async def _wipe(account: str, *words: str) -> tuple[int, str, str]:
+    """What the program `agavefs` ends with, prints and remarks."""
+    import sys
+
+    import trio
+
+    command = [sys.executable, "-m", "agavefs", "wipe", *words, account]
+    done = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True, stdin=b"")
+    return done.returncode, done.stdout.decode().strip(), done.stderr.decode("utf-8", "replace").strip()
 
 
 @command("whoami", examples=["whoami", "whoami -o json"])
