@@ -1,0 +1,102 @@
+"""Answers that mean harm, or that nobody thought of: each ends as an error of ours, in bounded memory and requests.
+
+What a program on a mount is told of them is in `tests/agavefs/test_hostile.py`; redirects are in `test_transport.py`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from agavesh.client import Agave, errors, reply
+from tests.client.wire import Said, Seen, answer, peer
+
+HOME = {"systemId": "data.demo", "filePath": "/alice"}
+
+
+async def forever(first: bytes, again: bytes) -> AsyncIterator[bytes]:
+    """Bytes for as long as somebody takes them."""
+    yield first
+    while True:
+        yield again
+
+
+async def systems(script: Callable[[Seen], Said]) -> tuple[Any, int]:
+    """What a call answers, or the error it ends with; and how many requests that took."""
+    async with peer(script) as there, Agave(there.url, token="t", deadline=20) as agave:
+        try:
+            return await agave.systems.list(), len(there.seen)
+        except errors.AgaveError as error:
+            return error, len(there.seen)
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+async def test_an_answer_without_end_is_read_to_a_bound(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setattr(reply, "WHOLE", 2**20)
+    head = f"HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\n\r\n".encode()
+    error, asked = await systems(lambda seen: forever(head + b"{", b" " * 65536))
+    assert isinstance(error, errors.AgaveError)
+    assert status != 200 or "more than 1 MiB" in error.sentence
+    assert asked == 1
+
+
+async def test_what_is_compressed_counts_as_what_it_becomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply, "WHOLE", 2**20)
+    body = gzip.compress(b'{"status":"success","result":[]}' + b" " * 2**22)
+    error, asked = await systems(lambda seen: answer(200, body, Content_Encoding="gzip"))
+    assert isinstance(error, errors.BadAnswer)
+    assert (len(body) < 2**16, asked) == (True, 1)
+
+
+async def test_a_compressed_error_is_told_by_its_first_words() -> None:
+    said = json.dumps({"status": "error", "message": "no such luck", "result": None})
+    body = gzip.compress(said.encode() + b" " * 2**24)
+    error, _ = await systems(lambda seen: answer(400, body, Content_Encoding="gzip"))
+    assert isinstance(error, errors.BadRequest)
+    assert "no such luck" in error.sentence
+
+
+@pytest.mark.parametrize(("coding", "body"), [("br", b"x"), ("gzip", b"no gzip"), ("gzip, gzip", b"x"), ("zstd", b"x")])
+async def test_what_cannot_be_unpacked_is_a_bad_answer(coding: str, body: bytes) -> None:
+    error, asked = await systems(lambda seen: answer(200, body, Content_Encoding=coding))
+    assert (type(error), asked) == (errors.BadAnswer, 1)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "identity"])
+async def test_what_can_be_unpacked_is(coding: str) -> None:
+    said = b'{"status":"success","result":[{"id":"S"}]}'
+    body = said if coding == "identity" else gzip.compress(said)
+    found, _ = await systems(lambda seen: answer(200, body, Content_Encoding=coding))
+    assert [system.id for system in found] == ["S"]
+
+
+DEEP = 1_000_000
+
+
+async def test_no_cookie_is_kept() -> None:
+    async with peer(lambda seen: answer(Set_Cookie="id=1; Path=/")) as there, Agave(there.url, token="t") as agave:
+        for _ in range(2):
+            await agave.systems.list()
+    assert [seen.headers.get("cookie") for seen in there.seen] == [None, None]
+
+
+# lists without end
+
+
+def lines(first: int, count: int) -> bytes:
+    told = [{"name": f"f{number}", "type": "file", "length": 1} for number in range(first, first + count)]
+    return answer(body=json.dumps({"status": "success", "result": told}).encode())
+
+
+def offset(seen: Seen) -> int:
+    return int(seen.target.rpartition("offset=")[2].partition("&")[0]) if "offset=" in seen.target else 0
+
+
+async def _ahead(agave: Agave) -> None:
+    from agavesh.client.storage import _Line, _name
+
+    await agave.pages_ahead(agave.files.list, lambda page, last: None, record=_Line, key=_name, limit=100, **HOME)
