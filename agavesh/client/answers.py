@@ -34,7 +34,8 @@ from agavesh.client.errors import (
 )
 
 LONGEST: Final = 400  # characters of a server's message that a person is shown
-MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError)  # what msgspec raises for bytes that are no JSON
+# what msgspec raises for bytes that are no JSON, or are nested more deeply than anything is
+MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SIGN_IN: Final = 'run "agavesh login"'
 
 
@@ -87,7 +88,7 @@ def result(operation: Operation, what: str, body: bytes, kind: Any = None) -> An
             # wire: a few calls answer a list of the one record that was asked for
             (inner,) = (bytes(raw) for raw in msgspec.json.decode(inner, type=list[msgspec.Raw]))
         return decode(inner, kind)
-    except (msgspec.DecodeError, ValueError) as reason:
+    except (msgspec.DecodeError, ValueError, RecursionError) as reason:
         raise BadAnswer(
             f"{what}: the answer is not what the platform describes ({reason})",
             hint="`raw` gives it as it came",

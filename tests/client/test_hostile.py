@@ -77,6 +77,35 @@ async def test_what_can_be_unpacked_is(coding: str) -> None:
 DEEP = 1_000_000
 
 
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * DEEP + b"]" * DEEP,
+        b'{"result":' + b"[" * DEEP + b"]" * DEEP + b"}",
+        b'{"result":[{"id":' + b"[" * DEEP + b"]" * DEEP + b"}]}",
+        b'{"message":' + b'{"a":' * DEEP + b"1" + b"}" * (DEEP + 1),
+        b'{"fault":' + b'{"a":' * DEEP + b"1" + b"}" * (DEEP + 1),
+        b"<a>" * DEEP,
+    ],
+    ids=["alone", "as the result", "in a record", "as the message", "as a fault", "as a page"],
+)
+async def test_what_is_nested_without_bound_is_an_error_of_ours(status: int, body: bytes) -> None:
+    found, _ = await systems(lambda seen: answer(status, body))
+    assert isinstance(found, errors.AgaveError)
+
+
+async def test_nested_tokens_are_no_tokens() -> None:
+    def script(seen: Seen) -> bytes:
+        return answer(200, b'{"access_token":' + b"[" * DEEP + b"]" * DEEP + b"}")
+
+    async with peer(script) as there:
+        login = {"username": "alice", "password": "p", "api_key": "k", "api_secret": "s"}
+        async with Agave(there.url, **login) as agave:
+            with pytest.raises(errors.BadAnswer, match="holds no token"):
+                await agave.systems.list()
+
+
 async def test_no_cookie_is_kept() -> None:
     async with peer(lambda seen: answer(Set_Cookie="id=1; Path=/")) as there, Agave(there.url, token="t") as agave:
         for _ in range(2):
