@@ -270,7 +270,7 @@ def is_page(name: str, headers: Mapping[str, str]) -> bool:
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds to wait as Retry-After says, in seconds or as a date; None if it says nothing of use."""
     text = headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     if not text:
         return None

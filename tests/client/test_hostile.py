@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agavesh.client import Agave, errors, reply
+from agavesh.client.answers import retry_after
 from tests.client.wire import Said, Seen, answer, peer
 
 HOME = {"systemId": "data.demo", "filePath": "/alice"}
@@ -104,6 +105,21 @@ async def test_nested_tokens_are_no_tokens() -> None:
         async with Agave(there.url, **login) as agave:
             with pytest.raises(errors.BadAnswer, match="holds no token"):
                 await agave.systems.list()
+
+
+@pytest.mark.parametrize("said", ["\u00b2", "9" * 5000, "-1", "1e9", "Fri, 99 Foo 0000", "", "\u00bd"])
+def test_a_wait_that_makes_no_sense_is_none_or_too_long(said: str) -> None:
+    assert retry_after({"retry-after": said}) in (None, float("inf"))
+
+
+@pytest.mark.parametrize(
+    "span", ["bytes \u00b2-9/\u00b9", f"bytes {'9' * 5000}-{'9' * 5001}/{'9' * 5002}", "x", "bytes */*"]
+)
+async def test_a_range_that_makes_no_sense_says_nothing_of_the_size(span: str) -> None:
+    said = b"HTTP/1.1 206 Said\r\nContent-Range: " + span.encode("latin-1") + b"\r\n\r\nhello"
+    async with peer(lambda seen: said) as there, Agave(there.url, token="t") as agave:
+        async with agave.files.download(systemId="S", filePath="f") as download:
+            assert (download.size, download.start, await download.read()) == (None, 0, b"hello")
 
 
 async def test_no_cookie_is_kept() -> None:
