@@ -122,6 +122,22 @@ async def test_a_range_that_makes_no_sense_says_nothing_of_the_size(span: str) -
             assert (download.size, download.start, await download.read()) == (None, 0, b"hello")
 
 
+async def test_answers_before_the_answer_are_not_waited_for_without_end() -> None:
+    few = b"HTTP/1.1 103 Soon\r\nLink: <x>\r\n\r\n" * 50
+    found, _ = await systems(lambda seen: few + answer())
+    assert found == []
+    error, _ = await systems(lambda seen: forever(b"", few))
+    assert isinstance(error, errors.BadAnswer)
+
+
+@pytest.mark.parametrize("line", [b"X-Long: ", b"X-Many: 1\r\n"])
+async def test_a_head_without_end_is_a_bad_answer(line: bytes) -> None:
+    error, _ = await systems(
+        lambda seen: forever(b"HTTP/1.1 200 Said\r\n" + line, line if b"\r" in line else b"x" * 65536)
+    )
+    assert isinstance(error, errors.BadAnswer)
+
+
 async def test_no_cookie_is_kept() -> None:
     async with peer(lambda seen: answer(Set_Cookie="id=1; Path=/")) as there, Agave(there.url, token="t") as agave:
         for _ in range(2):
