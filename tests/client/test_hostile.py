@@ -5,6 +5,7 @@ What a program on a mount is told of them is in `tests/agavefs/test_hostile.py`;
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agavesh.client import Agave, errors, reply
+from agavesh.client import Agave, errors, paging, reply
 from agavesh.client.answers import retry_after
 from tests.client.wire import Said, Seen, answer, peer
 
@@ -155,6 +156,29 @@ def lines(first: int, count: int) -> bytes:
 
 def offset(seen: Seen) -> int:
     return int(seen.target.rpartition("offset=")[2].partition("&")[0]) if "offset=" in seen.target else 0
+
+
+async def test_a_list_that_always_has_more_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "LONGEST", 2_000)
+    async with peer(lambda seen: lines(offset(seen), 100)) as there, Agave(there.url, token="t") as agave:
+        came = 0
+        with pytest.raises(errors.BadAnswer, match="does not end"):
+            async for page in agave.pages(agave.files.list, limit=100, **HOME):
+                came += len(page)
+        assert came == 2_000
+        with pytest.raises(errors.BadAnswer, match="does not end"):
+            await _ahead(agave)
+    assert len(there.seen) < 100
+
+
+@pytest.mark.parametrize("period", [2, 3, 7, 40])
+async def test_a_list_that_repeats_itself_ends(monkeypatch: pytest.MonkeyPatch, period: int) -> None:
+    monkeypatch.setattr(paging, "LONGEST", 20_000)
+    turns = iter(range(10**9))
+    async with peer(lambda seen: lines(next(turns) % period * 100, 100)) as there, Agave(there.url, token="t") as agave:
+        with contextlib.suppress(errors.BadAnswer):
+            await _ahead(agave)
+    assert len(there.seen) < 1_000
 
 
 async def _ahead(agave: Agave) -> None:
