@@ -247,6 +247,8 @@ class Names:
         names = [*listing.items, *(own.name for own in self._looks.all_own(inode))]
         if names:
             raise NotEmpty(f"{inode.path} still holds {names[0]!r}")
+        if listing.left_out:
+            raise NotEmpty(f"{inode.path} still holds what is not shown, since it makes no sense")
 
     def _gone(self, inode: Inode, folder: StorageDirectory) -> None:
         self._listings.drop(folder.path, inode.name)

@@ -65,7 +65,8 @@ _fault = msgspec.json.Decoder(FaultEnvelope)
 def result(operation: Operation, what: str, body: bytes, kind: Any = None) -> Any:
     """What a successful answer holds, decoded as `operation` declares. BadAnswer if that is not there.
 
-    Of a page whose records are but looked through, `kind` may be a smaller struct: then each of them has to fit.
+    Of a page whose records are but looked through, `kind` may be a smaller struct: then each of them has to fit, unless
+    the struct says what is made of one that does not, by `unfit`.
     """
     if operation.answer == "nothing":
         return None
