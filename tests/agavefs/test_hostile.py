@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import functools
+import gzip
 import itertools
 import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import trio
@@ -236,6 +237,93 @@ async def test_an_answer_of_another_kind_is_an_error(both: tuple[Impostor, Mount
 
 
 # sizes and bytes -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_size_that_lies_is_never_half_a_file_for_a_whole(both: tuple[Impostor, Mount]) -> None:
+    there, mount = both
+    sizes = (0, 4, 6, 2**20, 2**33, 2**62, 2**63 - 1)
+    for number, size in enumerate(sizes):
+        there.folder(f"d{number}", line("f", size))
+        there.files[f"/alice/d{number}/f"] = b"hello"
+    for number, size in enumerate(sizes):
+        said = await told(start_of(mount, f"d{number}/f"))
+        assert said in (("b''",) if not size else ("ESTALE", "EIO", "EFBIG")), (size, said)
+    assert "Traceback" not in mount.log
+    await is_well(there, mount)
+    assert cached(mount) < MIB
+
+
+async def test_a_body_that_is_not_the_one_that_was_asked_for_is_an_error(both: tuple[Impostor, Mount]) -> None:
+    there, mount = both
+
+    def endless(seen: Seen) -> AsyncIterator[bytes]:
+        return forever(b"HTTP/1.1 200 Said\r\nTransfer-Encoding: chunked\r\n\r\n", chunk(b"x" * 65536))
+
+    def open_ended(seen: Seen) -> AsyncIterator[bytes]:
+        return forever(b"HTTP/1.1 200 Said\r\n\r\n", b"x" * 65536)
+
+    odd: dict[str, Callable[[Seen], Any]] = {
+        "shorter": lambda seen: answer(200, b"hell"),
+        "longer": lambda seen: answer(200, b"hello!"),
+        "shorter than it says": lambda seen: b"HTTP/1.1 200 Said\r\nContent-Length: 5\r\n\r\nhell",
+        "shorter, of no length": lambda seen: b"HTTP/1.1 200 Said\r\n\r\nhell",
+        "longer, of no length": lambda seen: b"HTTP/1.1 200 Said\r\n\r\nhello!",
+        "empty": lambda seen: answer(200, b""),
+        "no content": lambda seen: answer(204, b""),
+        "compressed": lambda seen: answer(200, gzip.compress(b"hello"), content_encoding="gzip"),
+        "of another place": lambda seen: answer(206, b"hello", content_range="bytes 100-104/105"),
+        "without end": endless,
+        "without end or length": open_ended,
+        "a page": lambda seen: answer(200, b"<html>", content_type="text/html"),
+        "a head without end": lambda seen: forever(b"HTTP/1.1 200 Said\r\n", b"X-More: " + b"x" * 4000 + b"\r\n"),
+        "a head of one line": lambda seen: forever(b"HTTP/1.1 200 Said\r\nX-Long: ", b"x" * 65536),
+        "heads before the head": lambda seen: forever(b"", b"HTTP/1.1 103 Soon\r\n\r\n" * 100),
+    }
+    there.folder("d", *(line(name) for name in odd))
+    for name, said in odd.items():
+        there.says_of("media", f"d/{name}", said)
+    await names(mount, "d")
+    for name in odd:
+        before = len(mount.log)
+        said_ = await told(reading(mount, f"d/{name}"))
+        assert said_ in ("EIO", "ESTALE"), (name, said_)
+        assert f"/alice/d/{quote(name)}" in mount.log[before:] or f"/alice/d/{name}" in mount.log[before:], name
+    assert "Traceback" not in mount.log
+    await is_well(there, mount)
+    assert cached(mount) < MIB
+
+
+async def test_a_range_is_what_was_asked_for_or_an_error(both: tuple[Impostor, Mount]) -> None:
+    there, mount = both
+    size, content = 2 * MIB, bytes(range(256)) * (2 * MIB // 256)
+    odd: dict[str, Callable[[Seen], bytes]] = {
+        "the whole": lambda seen: answer(200, content),
+        "from the start": lambda seen: answer(206, content, content_range=f"bytes 0-{size - 1}/{size}"),
+        "too far on": lambda seen: answer(206, content[MIB + 1 :], content_range=f"bytes {size - 9}-{size - 1}/{size}"),
+        "of another file": lambda seen: answer(206, b"x" * 100, content_range="bytes 1048576-1048675/1048676"),
+        "less": lambda seen: _range(seen, content, 100),
+    }
+    there.folder("d", *(line(name, size) for name in odd))
+    for name, said in odd.items():
+        there.says_of("media", f"d/{name}", said)
+    right = repr(content[MIB + 5 : MIB + 25])
+
+    def middle(name: str) -> Callable[[], bytes]:
+        def read() -> bytes:
+            with Path(str(mount.home / "d" / name)).open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), 20, MIB + 5)
+
+        return read
+
+    said_ = {name: await told(middle(name)) for name in odd}
+    assert said_ == {
+        "the whole": right,
+        "from the start": right,
+        "too far on": "EIO",
+        "of another file": "ESTALE",
+        "less": right,
+    }
+    await is_well(there, mount)
 
 
 def _range(seen: Seen, content: bytes, most: int) -> bytes:
