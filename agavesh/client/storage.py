@@ -138,7 +138,7 @@ class Storage(ABC):
         """Let `take` have the entries of a folder page by page, and whether a page is the last.
 
         With what has `begun` to come, only the others. NotFound; WrongKind for a file; NotAllowed. It may return a
-        moment after the last page was taken.
+        moment after the last page was taken. A line that makes no sense has an entry, with a name that no file has.
         """
 
     @abstractmethod

@@ -424,13 +424,14 @@ async def test_a_folder_without_end_ends_in_an_error_and_in_the_memory_there_is(
         )
 
     there.folder("d")
+    there.folder("other", line("f"))
     there.says_of("listings", "d", page)
     with trio.fail_after(900):
         done = await trio.run_process(["ls", "-f", str(mount.home / "d")], check=False, capture_stdout=True)
     assert done.returncode == 2
     assert "a list of files does not end" in mount.log
     assert most_memory(mount.pid) < 1200 * MIB
-    await is_well(there, mount)
+    assert await names(mount, "other") == ["f"]
 
 
 # elsewhere -----------------------------------------------------------------------------------------------------------
