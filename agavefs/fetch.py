@@ -330,6 +330,8 @@ class Fetcher:
         bulk = _is_bulk(spool, flight)
         async with spool.storage.read(spool.remote.path, start, None if every else stop, bulk=bulk) as stream:
             check(spool, stream)
+            if stream.start > start:
+                raise BadAnswer(f"of {spool.remote.uri} other bytes came than were asked for", hint="try again")
             if stream.start != start:  # no ranges here: the whole file comes, once
                 while filling.everything is not None and not spool.present.has(start, min(stop, spool.size)):
                     with filling.waiting(start, min(stop, spool.size)) as waiter:
@@ -343,6 +345,8 @@ class Fetcher:
             pieces: list[bytes] = []
             come = flight.at
             async for chunk in stream:
+                if every and come + len(chunk) > stop:
+                    raise Changed(f"{spool.remote.uri} has become longer", hint="open it again")
                 if come >= stop:
                     break  # more than was asked for
                 pieces.append(chunk)
@@ -365,6 +369,8 @@ class Fetcher:
         got = bytearray()
         async with spool.storage.read(spool.remote.path, start, stop) as stream:
             check(spool, stream)
+            if stream.start > start:
+                raise BadAnswer(f"of {spool.remote.uri} other bytes came than were asked for", hint="try again")
             skip = start - stream.start
             async for chunk in stream:
                 got += chunk[max(0, skip) :]

@@ -316,6 +316,8 @@ class Names:
             listing = await node.listing(fresh=0)
         if names := [*listing.items, *own]:
             raise NotEmpty(f"{inode.path} still holds {names[0]!r}")
+        if listing.left_out:
+            raise NotEmpty(f"{inode.path} still holds what is not shown, since it makes no sense")
         await leftovers.gone(node.path)
         try:
             await leftovers.take_folder(node.storage, node.remote)

@@ -173,10 +173,16 @@ def decode_page(body: bytes, kind: type[T]) -> Page[T]:
 
 
 def _forgiving(raw: bytes, kind: type[T]) -> T:
-    """One record of a page that did not fit. What is no object at all is a record without a field that fits."""
+    """One record of a page that did not fit. What is no object at all is a record without a field that fits.
+
+    A kind that is no Record makes its own by `unfit`, if it has that.
+    """
     try:
         return decode(raw, kind)
     except msgspec.ValidationError as misfit:
+        if (unfit := getattr(kind, "unfit", None)) is not None:
+            made: T = unfit(raw)
+            return made
         if not (isinstance(kind, type) and issubclass(kind, Record)):
             raise
         return _unfit(kind, {}, {field.name: str(misfit) for field in msgspec.structs.fields(kind)})

@@ -34,7 +34,8 @@ from agavesh.client.errors import (
 )
 
 LONGEST: Final = 400  # characters of a server's message that a person is shown
-MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError)  # what msgspec raises for bytes that are no JSON
+# what msgspec raises for bytes that are no JSON, or are nested more deeply than anything is
+MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SIGN_IN: Final = 'run "agavesh login"'
 
 
@@ -64,7 +65,8 @@ _fault = msgspec.json.Decoder(FaultEnvelope)
 def result(operation: Operation, what: str, body: bytes, kind: Any = None) -> Any:
     """What a successful answer holds, decoded as `operation` declares. BadAnswer if that is not there.
 
-    Of a page whose records are but looked through, `kind` may be a smaller struct: then each of them has to fit.
+    Of a page whose records are but looked through, `kind` may be a smaller struct: then each of them has to fit, unless
+    the struct says what is made of one that does not, by `unfit`.
     """
     if operation.answer == "nothing":
         return None
@@ -87,7 +89,7 @@ def result(operation: Operation, what: str, body: bytes, kind: Any = None) -> An
             # wire: a few calls answer a list of the one record that was asked for
             (inner,) = (bytes(raw) for raw in msgspec.json.decode(inner, type=list[msgspec.Raw]))
         return decode(inner, kind)
-    except (msgspec.DecodeError, ValueError) as reason:
+    except (msgspec.DecodeError, ValueError, RecursionError) as reason:
         raise BadAnswer(
             f"{what}: the answer is not what the platform describes ({reason})",
             hint="`raw` gives it as it came",
@@ -277,7 +279,7 @@ def is_page(name: str, headers: Mapping[str, str]) -> bool:
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds to wait as Retry-After says, in seconds or as a date; None if it says nothing of use."""
     text = headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     if not text:
         return None

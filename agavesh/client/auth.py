@@ -227,7 +227,7 @@ def _with(account: Account, what: str, answer: bytes, asked_at: float) -> Accoun
     try:
         tokens = msgspec.json.decode(answer, type=_Tokens)
         life = float(tokens.expires_in) if tokens.expires_in is not None else LIFETIME
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise BadAnswer(f"{what}: the answer holds no token", hint="is the URL that of a tenant?") from None
     return dataclasses.replace(
         account,

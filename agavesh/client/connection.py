@@ -25,6 +25,7 @@ import httpx as httpx  # noqa: E402  (after the line above, on purpose; the othe
 PIECE: Final = 64 * 1024  # bytes fed to h11 at a time: larger ones make it slower
 LARGE: Final = 256 * 1024  # bytes: a body of so many is read past h11, in pieces of as many
 UNSTOPPED: Final = 8  # pieces that are taken in one go where there are always more, before others have their turn
+INTERIM: Final = 100  # answers of 1xx before the true one
 KEPT: Final = 90.0  # seconds an idle connection is kept; most gateways close theirs earlier, and that is noticed
 
 
@@ -173,11 +174,12 @@ class Connection:
                 await self._flow(waiting, message.body)
         except h11.LocalProtocolError as reason:
             raise httpx.LocalProtocolError(str(reason)) from reason
-        while True:
+        for _ in range(INTERIM + 1):
             event = self._ready_event() or await self._event()
             if isinstance(event, h11.Response):
                 self._past = None if message.method == "HEAD" else _past(event, self._line)
                 return event
+        raise httpx.RemoteProtocolError(f"more than {INTERIM} answers that are none yet")
 
     async def _flow(self, waiting: bytes, body: AsyncIterable[bytes]) -> None:
         """A body piece by piece; the head goes with the first. An answer may come before the body is through."""

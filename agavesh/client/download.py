@@ -53,7 +53,7 @@ class Stream:
         if self._open.coded:
             return None
         text = self._open.headers.get("content-length", "")
-        if text.isdigit():
+        if re.fullmatch(r"[0-9]{1,19}", text):
             return int(text)
         span = self._span
         return span[1] - span[0] + 1 if span is not None else None
@@ -68,7 +68,7 @@ class Stream:
     def _span(self) -> tuple[int, int] | None:
         if self._open.status != 206:
             return None
-        found = re.match(r"bytes (\d+)-(\d+)/", self._open.headers.get("content-range", ""))
+        found = re.match(r"bytes ([0-9]{1,19})-([0-9]{1,19})/", self._open.headers.get("content-range", ""))
         return (int(found[1]), int(found[2])) if found else None
 
     async def __aenter__(self) -> Stream:

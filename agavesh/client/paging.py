@@ -21,7 +21,7 @@ from typing import Any, Final, Generic, TypeVar
 import trio
 
 from agavesh.api.record import Page
-from agavesh.client.errors import AgaveError
+from agavesh.client.errors import AgaveError, BadAnswer
 
 T = TypeVar("T")
 Take = Callable[[list[T], bool], object]
@@ -31,6 +31,8 @@ AHEAD: Final = 16  # pages that are asked for side by side at most
 SOON: Final = 8  # as many at first: beyond, no more than a quarter of what has come, since what is guessed may be waste
 _RECENT: Final = 16  # pages that are remembered, to find the place again in a list that has moved
 _WIDER: Final = 4  # times as many things are asked for once more in each page of a list that moves
+LONGEST: Final = 2_000_000  # things that one list may have: with all of them a mount has 1 GiB
+_STALE: Final = 4 * _RECENT  # pages in a row without anything new, after which a list is one that has no end
 LIKELY: Final = 100  # things in a page that may well be a cut one: no build is known that gives fewer
 
 
@@ -105,6 +107,7 @@ class _Pages(AsyncIterator[Page[T]]):
     ) -> None:
         self._paging, self._call, self._arguments = paging, call, arguments
         self._limit, self._offset = limit, offset
+        self._end = offset + LONGEST
         self._done = False
         self._before = b""  # the page before
         operation = getattr(call, "operation", None)  # services differ in their caps: each is known for itself
@@ -127,6 +130,8 @@ class _Pages(AsyncIterator[Page[T]]):
             # the same page again: this list knows no offset, and has been given out whole
             self._done = True
             raise StopAsyncIteration
+        if self._offset >= self._end:
+            raise endless(self._service)
         self._before = page.json
         seen[self._service] = max(seen.get(self._service, 1), len(page))
         self._offset += len(page)
@@ -173,6 +178,7 @@ class _Ahead(Generic[T]):
         self._recent: deque[set[object]] = deque(maxlen=_RECENT)  # what was taken of late, by pages
         self._first: object = None  # the first thing of all, as a folder itself is in its listing
         self._last: object = None  # the last thing that was taken
+        self._count = 0  # of what was taken
 
     async def begin(self) -> list[T] | None:
         """Take the first page: the caller goes on behind it, if it is not all there is."""
@@ -248,7 +254,7 @@ class _Ahead(Generic[T]):
 
         Only silence says that there is no more, or the same page for another offset: this list knows none.
         """
-        overlap, silence = 1, False
+        overlap, silence, stale = 1, False, 0
         before: tuple[int, list[object]] = (-1, [])
         while True:
             back = 0 if silence else min(overlap, self._seen[self._service] // 2, end)
@@ -266,7 +272,11 @@ class _Ahead(Generic[T]):
             silence = joint == len(page) - 1 and len(page) <= back
             end = start + len(page)
             self._is_last(page)
-            self._taken(page, page if joint is None else page[joint + 1 :])
+            new = page if joint is None else page[joint + 1 :]
+            stale = 0 if new else stale + 1
+            if stale > _STALE:
+                raise endless(self._service)
+            self._taken(page, new)
             if not page:
                 self._take([], True)
                 return
@@ -294,6 +304,9 @@ class _Ahead(Generic[T]):
         if page:
             self._last = self._key(page[-1])
         if new:
+            self._count += len(new)
+            if self._count > LONGEST:
+                raise endless(self._service)
             self._recent.append({self._key(thing) for thing in new})
             self._take(new, False)
 
@@ -332,3 +345,8 @@ class _Ahead(Generic[T]):
             except AgaveError as trouble:
                 asked.trouble = trouble
             asked.came.set()
+
+
+def endless(service: str) -> BadAnswer:
+    """The error for a list of a service that goes on and on."""
+    return BadAnswer(f"a list of {service} does not end", hint="the platform tells of the same again, or makes it up")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from agavesh.client.connection import Answer, httpx
 from agavesh.client.width import Place
+
+WHOLE: Final = 32 * 1024 * 1024  # bytes of a whole answer: a page of 10,000 lines, with links in each, has 6 MiB
 
 
 class Reply:
@@ -30,20 +34,34 @@ class Reply:
         return "" if coding == "identity" else coding
 
     async def read(self, most: int | None = None) -> None:
-        """Read the body, or the first `most` bytes of it and a little, and close. httpx.HTTPError if it breaks off."""
+        """Read the body, or the first `most` bytes of it and a little, and close.
+
+        httpx.HTTPError if it breaks off, or does not end within what any answer takes, compressed or not.
+        """
         pieces: list[bytes] = []
         size = 0
+        room = WHOLE if most is None else most
         try:
-            async for piece in self.stream:
+            unpack = self._unpack() if self.coded else None
+            async for came in self.stream:
+                piece = came if unpack is None else unpack(came, room - size + 1)
                 pieces.append(piece)
                 size += len(piece)
                 if most is not None and size >= most:
                     break
+                if size > room:
+                    raise httpx.DecodingError(f"it has more than {WHOLE // 2**20} MiB")
+        except zlib.error as reason:
+            raise httpx.DecodingError(str(reason)) from reason
         finally:
             self.close()
         self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self.coded:
-            self.body = httpx.Response(self.status, headers={"Content-Encoding": self.coded}, content=self.body).content
+
+    def _unpack(self) -> Callable[[bytes, int], bytes]:
+        """What makes bytes of compressed ones, no more than so many at once: a few KiB may be made to become GiBs."""
+        if self.coded not in ("gzip", "x-gzip", "deflate"):
+            raise httpx.DecodingError(f"it is compressed by {self.coded}, which was not asked for")
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress
 
     def close(self) -> None:
         """Let go of the connection. Safe at any time."""

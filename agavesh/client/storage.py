@@ -7,12 +7,13 @@ begin with a slash and are meant from the root; on a system, one without is mean
 from __future__ import annotations
 
 import operator
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgspec
 import trio
@@ -59,6 +60,8 @@ PAGE = 10_000
 # A settling upload is looked at this often, in seconds: soon at first, since most are small.
 _SETTLE_FIRST, _SETTLE_MOST = 0.05, 5.0
 TEMPORARY = ".agavefs-tmp-"
+_UNFIT = "\0"  # the first character of the name of what makes no sense: no file has it
+_SIZE = msgspec.Meta(ge=0, le=2**63 - 1)  # bytes that a file can have
 
 
 Take = Callable[[list["Entry"], bool], object]
@@ -139,7 +142,7 @@ class Storage(ABC):
         """Let `take` have the entries of a folder page by page, and whether a page is the last.
 
         With what has `begun` to come, only the others. NotFound; WrongKind for a file; NotAllowed. It may return a
-        moment after the last page was taken.
+        moment after the last page was taken. A line that makes no sense has an entry, with a name that no file has.
         """
 
     @abstractmethod
@@ -225,6 +228,7 @@ class SystemStorage(Storage):
         def page(lines: list[_Line], last: bool) -> None:
             nonlocal first
             if first and lines and lines[0].name != ".":
+                _must_fit(lines[0], f"{path} on {self.owner}")
                 raise WrongKind(f"{path} on {self.owner} is no folder", directory_expected=True)
             # wire: the first entry of a listing is the folder itself, named "."
             take([line.entry() for line in (lines[1:] if first else lines)], last)
@@ -246,6 +250,7 @@ class SystemStorage(Storage):
             return await self.stat(path), None
         if not page:
             raise NotFound(f"no {path} on {self.owner}")
+        _must_fit(page[0], f"{path} on {self.owner}")
         itself = msgspec.structs.replace(page[0].entry(), name=path.rstrip("/").rpartition("/")[2])
         if page[0].name != ".":
             return itself, None
@@ -453,12 +458,17 @@ class _Line(msgspec.Struct, gc=False):
 
     name: str
     type: str
-    length: int | None = None
+    length: Annotated[int, _SIZE] | None = None
     lastModified: datetime | None = None
     permissions: str | None = None
 
+    @classmethod
+    def unfit(cls, raw: bytes) -> Self:
+        """In place of a line that makes no sense: the others count on its place. Its name is none, and its own."""
+        return cls(f"{_UNFIT}{raw.decode(errors='replace')}", "unfit")
+
     def entry(self) -> Entry:
-        modified = None if self.lastModified is None else self.lastModified.timestamp()
+        modified = None if self.lastModified is None else seconds_of(self.lastModified)
         access = _ACCESS.get(self.permissions or "READ")
         if access is None:
             access = _ACCESS.get((self.permissions or "READ").upper(), READ)
@@ -471,13 +481,20 @@ class _Output(_Line, gc=False):
     path: str = ""
 
     def entry(self) -> Entry:
-        modified = None if self.lastModified is None else self.lastModified.timestamp()
+        modified = None if self.lastModified is None else seconds_of(self.lastModified)
         is_dir = self.type == "dir"
         access = READ | EXECUTE if is_dir else READ
         return Entry(self.name, "dir" if is_dir else "file", self.length or 0, modified, access)
 
 
+def _must_fit(line: _Line, what: str) -> None:
+    """BadAnswer if the line makes no sense."""
+    if line.name.startswith(_UNFIT):
+        raise BadAnswer(f"what the platform tells of {what} makes no sense: {line.name[1:100]!r}")
+
+
 _name = operator.attrgetter("name")
+_COUNT = re.compile(r"[0-9]{1,19}")
 
 
 def _likely(page: list[_Line]) -> int:
@@ -511,12 +528,23 @@ def _entry_of(file: RemoteFile | JobOutputFile, permission: str | None, most: in
     access = _ACCESS.get((permission or "READ").upper(), READ) or 0
     if most == READ:  # wire: job outputs say NONE for what their reader may well read
         access = READ | (EXECUTE if is_dir else 0)
-    modified = file.lastModified.timestamp() if file.lastModified else None
+    modified = seconds_of(file.lastModified) if file.lastModified else None
+    if not 0 <= (file.length or 0) < 2**63:
+        raise BadAnswer(f"{file.name!r} is said to have {file.length} bytes")
     return Entry(file.name, "dir" if is_dir else "file", file.length or 0, modified, access)
+
+
+def seconds_of(moment: datetime) -> float | None:
+    """A date in seconds since the epoch; None for one at an end of all time, without a zone to tell it by."""
+    try:
+        return moment.timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _content_range(header: str, asked: int) -> tuple[int, int | None]:
     """Where the bytes begin, and the size of the whole, from a header such as `bytes 0-9/100`."""
     span, _, total = header.removeprefix("bytes ").partition("/")
     begin, _, _ = span.partition("-")
-    return (int(begin) if begin.isdigit() else asked), (int(total) if total.isdigit() else None)
+    # a number of more digits is of no file, and Python would refuse to read some
+    return (int(begin) if _COUNT.fullmatch(begin) else asked), (int(total) if _COUNT.fullmatch(total) else None)

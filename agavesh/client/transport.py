@@ -315,6 +315,8 @@ class Transport:
                 await reply.read(TOLD)
             elif whole:
                 await reply.read()
+        except httpx.DecodingError as reason:  # asked again it would say the same again
+            raise BadAnswer(f"{request.what}: the answer can't be read: {reason}", request_id=name) from reason
         except httpx.HTTPError as reason:
             if isinstance(request.body, Upload) and request.body.trouble is not None:
                 raise request.body.trouble from None

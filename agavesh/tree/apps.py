@@ -10,9 +10,9 @@ import msgspec
 from agavesh.api.models.apps import Application
 from agavesh.api.record import decode_page
 from agavesh.client.client import Agave
-from agavesh.client.storage import EXECUTE, READ, Entry
+from agavesh.client.storage import EXECUTE, READ, Entry, seconds_of
 from agavesh.tree.listing import ListingCache
-from agavesh.tree.node import Directory, Node, TextFile
+from agavesh.tree.node import Directory, Node, TextFile, is_name
 
 _FRESH = 60.0  # seconds
 
@@ -34,7 +34,8 @@ class Apps(Directory):
         async for page in self.agave.pages(self.agave.apps.list, filter="*"):
             for app in decode_page(page.json, Application):
                 app.__dict__["_json"] = app.json  # its own bytes, so that the page need not be kept
-                found[app.id] = app
+                if is_name(app.id):
+                    found[app.id] = app
         return found
 
     async def scan(self) -> AsyncIterator[Node]:
@@ -47,7 +48,7 @@ class Apps(Directory):
         return self._child(app)
 
     def _child(self, app: Application) -> Node:
-        changed = app.lastModified.timestamp() if app.lastModified else None
+        changed = seconds_of(app.lastModified) if app.lastModified else None
         return AppDirectory(f"{self.path}/{app.id}", Entry(app.id, "dir", 0, changed, READ | EXECUTE), app)
 
 

@@ -12,10 +12,10 @@ from agavesh.api.models.jobs import Job
 from agavesh.api.record import decode_page
 from agavesh.client.client import Agave
 from agavesh.client.errors import BadRequest, NotFound
-from agavesh.client.storage import EXECUTE, READ, Entry, JobStorage
+from agavesh.client.storage import EXECUTE, READ, Entry, JobStorage, seconds_of
 from agavesh.tree.jobs_by import JobsBy
 from agavesh.tree.listing import ListingCache
-from agavesh.tree.node import Directory, Link, Node, TextFile
+from agavesh.tree.node import Directory, Link, Node, TextFile, is_name
 from agavesh.tree.storage import StorageDirectory
 
 FINAL = frozenset({"FINISHED", "FAILED", "STOPPED", "KILLED"})
@@ -49,7 +49,7 @@ class Jobs(Directory):
         # wire: with a filter a list gives full records, not summaries
         async for page in self.agave.pages(self.agave.jobs.list, limit=NEWEST, filter="*"):
             jobs = decode_page(page.json, Job)
-            found.update((job.id, _kept(job)) for job in jobs)
+            found.update((job.id, _kept(job)) for job in jobs if is_name(job.id))
             if len(found) >= NEWEST:
                 break
         # one that is too old for this list by now may end without being seen here
@@ -194,4 +194,5 @@ def _pretty(json: bytes) -> bytes:
 
 def _changed(job: Job) -> float:
     at = job.endTime or job.lastUpdated or job.startTime or job.created
-    return at.timestamp() if at else time.time()
+    seconds = seconds_of(at) if at else None
+    return time.time() if seconds is None else seconds

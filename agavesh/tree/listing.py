@@ -56,10 +56,11 @@ class Listing(Generic[T]):
 
     `asked` (monotonic seconds) and `asked_wall` (epoch seconds) are from before the first request, so that a change
     during it counts as later; `took` is in seconds, until all had come. `again` is how to ask for it again, `tried`
-    when that was done last (monotonic seconds), and `rest` how to ask for what is left of it.
+    when that was done last (monotonic seconds), and `rest` how to ask for what is left of it. `left_out` counts lines
+    of which nothing is known but that they are there.
     """
 
-    __slots__ = ("_flight", "again", "asked", "asked_wall", "believed", "items", "rest", "took", "tried")
+    __slots__ = ("_flight", "again", "asked", "asked_wall", "believed", "items", "left_out", "rest", "took", "tried")
 
     def __init__(self, items: dict[str, T], asked: float, asked_wall: float, flight: _Flight | None = None) -> None:
         self.items, self.asked, self.asked_wall, self._flight = items, asked, asked_wall, flight
@@ -68,6 +69,7 @@ class Listing(Generic[T]):
         self.again: Feed[T] | None = None
         self.rest: Feed[T] | None = None
         self.tried = -math.inf
+        self.left_out = 0
 
     def age(self) -> float:
         """Seconds since it was asked for."""

@@ -6,13 +6,24 @@ Everything is read-only unless its class says otherwise.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from agavesh.client.errors import NotFound, ReadOnly, WrongKind
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import Entry
+
+LONGEST: Final = 255  # bytes of a name
+
+
+def is_name(text: str) -> bool:
+    """Whether a file here can have that name. A platform may tell of others, out of order or to do harm."""
+    if "/" in text or "\0" in text or text in ("", ".", ".."):
+        return False
+    return len(text) < LONGEST // 4 or len(os.fsencode(text)) <= LONGEST
 
 
 @dataclass(frozen=True)

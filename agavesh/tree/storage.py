@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,10 @@ from agavesh.client.errors import AgaveError, AlreadyThere, NotAllowed, NotFound
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import TEMPORARY, Begun, Entry, JobStorage, Storage
 from agavesh.tree.listing import Done, Listing, ListingCache
-from agavesh.tree.node import Directory, File, Node
+from agavesh.tree.node import Directory, File, Node, is_name
+
+_log = logging.getLogger(__name__)
+_SHOWN = 200  # characters of an odd line that are shown
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,20 @@ class StorageDirectory(StorageNode, Directory):
         known = self.listings.peek(self.path) or {}
         found: dict[str, Entry] = {}
         hidden: list[str] = []
+        unfit: list[str] = []
         for entry in entries:
             # what a mount has on its way, or has unlinked while it is open, is nobody's business
             if entry.name.startswith(TEMPORARY):
                 hidden.append(entry.name)
+            elif not is_name(entry.name):
+                unfit.append(entry.name)
             else:
                 before = known.get(entry.name)
                 found[entry.name] = before if before == entry else entry
+        if unfit:
+            listing.left_out += len(unfit)
+            some = f"{unfit[0].lstrip(chr(0))[:_SHOWN]!r}"
+            _log.warning("%s: %d lines that make no sense are left out, such as %s", self.path, len(unfit), some)
         listing.grow(found, last=last)
         if hidden:
             self.listings.on_hidden(self, hidden)

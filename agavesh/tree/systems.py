@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from agavesh.api.models.systems import SystemSummary
 from agavesh.client.client import Agave
 from agavesh.client.errors import AlreadyThere, NotAllowed, ReadOnly
-from agavesh.client.storage import EXECUTE, READ, WRITE, Entry, SystemStorage
+from agavesh.client.storage import EXECUTE, READ, WRITE, Entry, SystemStorage, seconds_of
 from agavesh.tree.listing import ListingCache
-from agavesh.tree.node import Directory, Link, Node
+from agavesh.tree.node import Directory, Link, Node, is_name
 from agavesh.tree.storage import StorageDirectory, StorageNode
 
 HOME = "~"
@@ -32,7 +33,7 @@ class Systems(Directory):
     async def _fetch(self) -> dict[str, SystemSummary]:
         found: dict[str, SystemSummary] = {}
         async for page in self.agave.pages(self.agave.systems.list):
-            found.update((system.id, system) for system in page)
+            found.update((system.id, system) for system in page if is_name(system.id))
         return found
 
     async def scan(self) -> AsyncIterator[Node]:
@@ -45,7 +46,7 @@ class Systems(Directory):
         return self.child(system)
 
     def child(self, system: SystemSummary) -> Node:
-        changed = system.lastUpdated.timestamp() if system.lastUpdated else None
+        changed = seconds_of(system.lastUpdated) if system.lastUpdated else None
         entry = Entry(system.id, "dir", 0, changed, READ | WRITE | EXECUTE)
         path = f"{self.path}/{system.id}"
         storage = SystemStorage(self.agave, system.id)
@@ -93,4 +94,5 @@ class SystemRoot(StorageDirectory):
 
     async def _find_home(self) -> dict[str, str]:
         assert isinstance(self.storage, SystemStorage)
-        return {HOME: await self.storage.home()}
+        # dots would lead out of the system, and where this is the root of a mount, out of the mount
+        return {HOME: posixpath.normpath(f"/{(await self.storage.home()).lstrip('/')}")}

@@ -8,12 +8,15 @@ import pytest
 import trio
 
 from agavesh.client import Agave, errors
-from agavesh.client.storage import SystemStorage
+from agavesh.client.storage import Entry, SystemStorage
+from agavesh.tree.node import is_name
 from tests.client.wire import answer, peer
 
 LISTING = b"""{"status": "success", "result": [
     {"name": ".", "path": "/", "type": "dir", "length": 0},
-    {"name": "a", "path": "/a", "type": "file", "length": "some"}]}"""
+    {"name": "a", "path": "/a", "type": "file", "length": "some"},
+    {"name": "b", "path": "/b", "type": "file", "length": 5}]}"""
+ALONE = b"""{"status": "success", "result": [{"name": "a", "path": "/a", "type": "file", "length": "some"}]}"""
 
 
 @pytest.fixture
@@ -22,9 +25,14 @@ def storage(agave: Agave) -> SystemStorage:
 
 
 async def test_a_file_whose_size_is_no_number_is_a_bad_answer_and_no_size() -> None:
+    found: list[Entry] = []
     async with peer(lambda seen: answer(200, LISTING)) as platform, Agave(platform.url, token="t") as agave:
-        with pytest.raises(errors.BadAnswer, match=r"Expected `int.* at `\$\.length"):
-            await SystemStorage(agave, "S").scan("/", lambda entries, last: None)
+        await SystemStorage(agave, "S").scan("/", lambda entries, last: found.extend(entries))
+    assert [is_name(entry.name) for entry in found] == [False, True]
+    async with peer(lambda seen: answer(200, ALONE)) as platform, Agave(platform.url, token="t") as agave:
+        for ask in (SystemStorage(agave, "S").look, SystemStorage(agave, "S").stat):
+            with pytest.raises(errors.BadAnswer):
+                await ask("/a")
 
 
 async def test_of_many_who_make_a_folder_at_once_one_is_told_that_it_has(storage: SystemStorage) -> None:

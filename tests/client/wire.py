@@ -6,8 +6,8 @@ Everything that the embedded tenant can do, and do wrong on purpose, is tested w
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ class Seen(NamedTuple):
     body: bytes
 
 
-Script = Callable[[Seen], bytes | Awaitable[bytes]]
+Said = bytes | Awaitable[bytes] | AsyncIterable[bytes]
+Script = Callable[[Seen], Said]
 
 
 class Peer:
@@ -49,7 +50,7 @@ def answer(status: int = 200, body: bytes = b'{"status":"success","result":[]}',
 
 @asynccontextmanager
 async def peer(script: Script, context: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> AsyncIterator[Peer]:
-    """A server that answers each request with the bytes that `script` gives, and closes after each."""
+    """A server that answers each request with the bytes that `script` gives, perhaps without end, and then closes."""
     found = Peer("")
 
     async def serve(stream: trio.abc.Stream) -> None:
@@ -61,7 +62,12 @@ async def peer(script: Script, context: ssl.SSLContext | None = None, name: str 
                     return
                 found.seen.append(seen)
                 said = script(seen)
-                await stream.send_all(said if isinstance(said, bytes) else await said)
+                if isinstance(said, AsyncIterable):
+                    async with aclosing(aiter(said)) as pieces:
+                        async for piece in pieces:
+                            await stream.send_all(piece)
+                else:
+                    await stream.send_all(said if isinstance(said, bytes) else await said)
                 if context is None:
                     # a close with bytes unread would be a reset, and might overtake the answer
                     await stream.send_eof()

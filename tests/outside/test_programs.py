@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import errno
 import filecmp
+import json
 import mmap
 import os
+import pty
+import re
+import select
 import shutil
+import signal
 import sqlite3
+import stat
 import subprocess
+import sys
+import time
 import unicodedata
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -39,6 +48,8 @@ PROGRAMS = (
     "make",
     "perl",
     "flock",
+    "nano",
+    "unzip",
 )
 ENVIRONMENT = {
     "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
@@ -119,6 +130,34 @@ def following(path: Path) -> Iterator[Iterator[str]]:
             yield iter(tail.stdout.readline, "")
         finally:
             tail.terminate()
+
+
+def typed(*command: str | Path, cwd: Path, steps: list[tuple[str, str]]) -> None:
+    """A program on a terminal of its own: as soon as it shows a text, keys are pressed. It must end by itself, well."""
+    near, far = pty.openpty()
+    shown, deadline = "", time.monotonic() + 60
+    process = subprocess.Popen(
+        command, cwd=cwd, env=ENVIRONMENT | {"TERM": "vt100", "LINES": "24", "COLUMNS": "80"},
+        stdin=far, stdout=far, stderr=far, start_new_session=True,
+    )  # fmt: skip
+    os.close(far)
+    try:
+        for text, keys in [*steps, ("", "")]:
+            while text not in shown or not text:
+                assert time.monotonic() < deadline, f"no {text!r} in {shown!r}"
+                if not select.select([near], [], [], 1)[0]:
+                    continue
+                try:
+                    shown += re.sub(r"\x1b[\[(][0-9;?]*[A-Za-z]", "", os.read(near, 65536).decode(errors="replace"))
+                except OSError:  # the program has gone from its terminal
+                    break
+            shown = ""
+            os.write(near, keys.encode())
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(near)
 
 
 def same(one: Path, other: Path) -> bool:
@@ -389,3 +428,209 @@ def test_tail_follows_the_output_of_a_running_job_to_its_end(platform: Platform,
         lines = [next(tail) for _ in range(12)]
     wait_until(lambda: status() == "FINISHED", timeout=60)
     assert "".join(lines) == output.read_text()
+
+
+def test_nano_saves_a_file(platform: Platform, there: Path) -> None:
+    (there / "text").write_text("one\ntwo\n")
+    keys = [("two", "zero\r"), ("zero", "\x0f"), ("File Name to Write", "\r"), ("Wrote 3 lines", "\x18")]
+    typed("nano", "--ignorercfiles", "text", cwd=there, steps=keys)
+    typed("nano", "--ignorercfiles", "--backup", "text", cwd=there, steps=[("two", "x\x0f\r"), ("Wrote", "\x18")])
+    assert at_the_platform(platform, there / "text") == b"xzero\none\ntwo\n"
+    assert at_the_platform(platform, there / "text~") == b"zero\none\ntwo\n"
+    assert sorted(path.name for path in there.iterdir()) == ["text", "text~"]
+
+
+def test_git_clones_onto_the_mount_commits_there_and_pushes_back(here: Path, there: Path) -> None:
+    def git(*words: str | Path, cwd: Path) -> str:
+        return run("git", "-c", "safe.directory=*", "-c", "protocol.file.allow=always", *words, cwd=cwd)
+
+    git("init", "-q", "-b", "main", cwd=here)
+    git("add", ".", cwd=here)
+    git("commit", "-q", "-m", "All of it", cwd=here)
+    git("clone", "-q", here, "clone", cwd=there)
+    clone = there / "clone"
+    (clone / "plain.txt").write_text("one\n2\nthree\n")
+    git("mv", "program", "tool", cwd=clone)
+    git("commit", "-q", "-a", "-m", "A change", cwd=clone)
+    git("fsck", "--strict", cwd=clone)
+    assert git("status", "--porcelain", cwd=clone) == ""
+    git("push", "-q", "origin", "HEAD:changed", cwd=clone)
+    git("checkout", "-q", "changed", cwd=here)
+    assert ((here / "plain.txt").read_text(), (here / "tool").exists()) == ("one\n2\nthree\n", True)
+
+
+def test_cp_a_takes_what_can_be_kept_and_unzip_unpacks(here: Path, there: Path, tmp_path: Path) -> None:
+    run("cp", "-a", here, there / "copy", cwd=there)
+    assert same(here, there / "copy")
+    for path in here.rglob("*"):
+        mine, copied = path.stat(), (there / "copy" / path.relative_to(here)).stat()
+        assert copied.st_mtime == mine.st_mtime, path
+        assert stat.S_IMODE(copied.st_mode) == stat.S_IMODE(mine.st_mode) & ~0o022, path
+    with zipfile.ZipFile(there / "packed.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(here.rglob("*")):
+            packed.write(path, Path("here") / path.relative_to(here))
+    run("unzip", "-q", "packed.zip", cwd=there)
+    run("unzip", "-qt", "packed.zip", cwd=there)
+    run("unzip", "-qo", "packed.zip", cwd=there)  # over what is there
+    assert same(here, there / "here")
+
+
+def test_pythons_own_copies_are_whole_and_keep_times_and_modes(here: Path, there: Path, tmp_path: Path) -> None:
+    shutil.copytree(here, there / "tree")
+    assert same(here, there / "tree")
+    shutil.copytree(here, there / "tree", dirs_exist_ok=True)
+    shutil.copytree(there / "tree", tmp_path / "back")
+    assert same(here, tmp_path / "back")
+    shutil.copy2(here / "program", there / "copied")
+    copied = (there / "copied").stat()
+    assert (copied.st_mtime, copied.st_mode & 0o777) == (1_600_000_000, 0o755)
+    shutil.move(there / "tree", there / "moved")
+    assert same(here, there / "moved")
+    shutil.rmtree(there / "moved")
+    assert [path.name for path in there.iterdir()] == ["copied"]
+
+
+def test_numpy_maps_an_array_and_saves_one(platform: Platform, there: Path) -> None:
+    program = """
+import numpy as np
+made = np.memmap("mapped", dtype="<i4", mode="w+", shape=(300, 1000))
+made[:] = np.arange(300_000, dtype="<i4").reshape(300, 1000)
+made.flush()
+del made
+part = np.memmap("mapped", dtype="<i4", mode="r+", offset=4 * 1000 * 10, shape=(5, 1000))
+part[2, 3:6] = -1
+part.flush()
+del part
+again = np.memmap("mapped", dtype="<i4", mode="r", shape=(300, 1000))
+assert again[12, 2:7].tolist() == [12002, -1, -1, -1, 12006], again[12, 2:7]
+np.save("saved.npy", again)
+assert (np.load("saved.npy", mmap_mode="r") == again).all()
+np.savez_compressed("packed.npz", a=again, b=again[:2])
+assert (np.load("packed.npz")["b"] == again[:2]).all()
+"""
+    run(sys.executable, "-c", program, cwd=there)
+    told = at_the_platform(platform, there / "mapped")
+    numbers = [int.from_bytes(told[at : at + 4], "little", signed=True) for at in range(4 * 12_000, 4 * 12_008, 4)]
+    assert numbers == [12000, 12001, 12002, -1, -1, -1, 12006, 12007]
+    assert len(told) == 1_200_000
+    assert at_the_platform(platform, there / "saved.npy")[128:] == told
+
+
+def test_a_transaction_whose_writer_is_killed_is_rolled_back_by_the_next(there: Path) -> None:
+    run("sqlite3", "data.db", "create table t(n); insert into t values (1), (2), (3);", cwd=there)
+    program = """
+import sqlite3, sys, time
+base = sqlite3.connect("data.db", isolation_level=None)
+base.execute("pragma cache_size = 1")
+base.execute("begin immediate")
+base.execute("update t set n = n + 100")
+base.executemany("insert into t values (?)", [("x" * 1000,)] * 2000)
+print("half", flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=there, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "half\n"
+        assert (there / "data.db-journal").stat().st_size
+        assert (there / "data.db").stat().st_size > 100_000  # some of what is not committed is in it
+        os.kill(writer.pid, signal.SIGKILL)
+    assert run("sqlite3", "data.db", "select n from t; pragma integrity_check;", cwd=there) == "1\n2\n3\nok\n"
+    run("sqlite3", "data.db", "insert into t values (4);", cwd=there)
+    assert [path.name for path in there.iterdir()] == ["data.db"]
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(shutil.which("emacs") is None, reason="there is no emacs here")
+def test_emacs_saves_a_file(platform: Platform, there: Path) -> None:
+    (there / "text").write_text("one\ntwo\n")
+    for number in range(2):
+        act = f'(progn (goto-char (point-max)) (insert "{number}\\n") (save-buffer))'
+        run("emacs", "-Q", "--batch", "text", "--eval", act, cwd=there)
+    assert at_the_platform(platform, there / "text") == b"one\ntwo\n0\n1\n"
+    assert [path.name for path in there.iterdir()] == ["text"]
+
+
+@pytest.mark.soak
+def test_h5py_writes_an_array_and_changes_it_in_place(there: Path, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    program = """
+import h5py, numpy as np
+with h5py.File("data.h5", "w") as file:
+    made = file.create_dataset("a", data=np.arange(1_000_000), chunks=(1000,), compression="gzip", maxshape=(None,))
+    made.attrs["unit"] = "m"
+with h5py.File("data.h5", "r+") as file:
+    file["a"][500_000:500_003] = -1
+    file["a"].resize((1_000_010,))
+    file.create_group("g/h")["b"] = "text"
+with h5py.File("data.h5", "r") as file:
+    assert file["a"][499_999:500_004].tolist() == [499_999, -1, -1, -1, 500_003]
+    assert (len(file["a"]), file["a"].attrs["unit"], file["g/h/b"].asstr()[()]) == (1_000_010, "m", "text")
+"""
+    for place in (there, tmp_path):
+        run(sys.executable, "-c", program, cwd=place)
+    assert (there / "data.h5").stat().st_size == (tmp_path / "data.h5").stat().st_size
+
+
+@pytest.mark.soak
+def test_a_notebook_is_written_and_read(platform: Platform, there: Path) -> None:
+    pytest.importorskip("nbformat")
+    program = """
+import nbformat
+from nbformat import v4
+book = v4.new_notebook(cells=[v4.new_code_cell("1 + 1", outputs=[v4.new_output("stream", text="2")])])
+nbformat.write(book, "book.ipynb")
+again = nbformat.read("book.ipynb", as_version=4)
+again.cells.append(v4.new_markdown_cell("# \u00fc"))
+nbformat.write(again, "book.ipynb")
+nbformat.validate(nbformat.read("book.ipynb", as_version=4))
+"""
+    run(sys.executable, "-c", program, cwd=there)
+    book = json.loads(at_the_platform(platform, there / "book.ipynb"))
+    assert [cell["source"] for cell in book["cells"]] == [["1 + 1"], ["# \u00fc"]]
+
+
+CHANGES = {
+    "a shell": ["sh", "-c", "echo new > text"],
+    "an append": ["sh", "-c", "echo new >> text"],
+    "vim": ["vim", "-Nu", "NONE", "-es", "-c", "%s/old/new/", "-c", "w", "-c", "q", "text"],
+    "sed": ["sed", "-i", "s/old/new/", "text"],
+    "cp": ["cp", "other", "text"],
+    "mv": ["mv", "other", "text"],
+    "rsync": ["rsync", "--ignore-times", "other", "text"],
+    "perl": ["perl", "-pi", "-e", "s/old/new/", "text"],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_is_changed_keeps_its_grants_its_history_and_its_metadata(
+    platform: Platform, there: Path, change: str
+) -> None:
+    def uuid() -> str:
+        links = platform.call("GET", f"/files/v2/listings/system/data.demo/{place}")[0]["_links"]
+        found: str = json.loads(unquote(links["metadata"]["href"].partition("?q=")[2]))["associationIds"]
+        return found
+
+    def grants() -> dict[str, bool]:
+        told = platform.call("GET", f"/files/v2/pems/system/data.demo/{place}")
+        return {grant["username"]: grant["permission"]["read"] for grant in told}
+
+    (there / "text").write_text("old\n")
+    (there / "other").write_text("new\n")
+    place = "/" + quote("/".join((there / "text").parts[there.parts.index("data.demo") + 1 :]))
+    platform.call("POST", f"/files/v2/pems/system/data.demo/{place}", {"username": "bob", "permission": "READ"})
+    before = uuid()
+    attached = {"name": "note", "value": {"of": change}, "associationIds": [before]}
+    platform.call("POST", "/meta/v2/data", attached)
+    events = [event["status"] for event in platform.call("GET", f"/files/v2/history/system/data.demo/{place}")]
+
+    run(*CHANGES[change], cwd=there)
+
+    assert b"new" in at_the_platform(platform, there / "text")
+    assert uuid() == before
+    assert grants().get("bob")
+    history = [event["status"] for event in platform.call("GET", f"/files/v2/history/system/data.demo/{place}")]
+    assert history[: len(events)] == events
+    query = quote(json.dumps({"associationIds": uuid()}))
+    assert [found["value"] for found in platform.call("GET", f"/meta/v2/data?q={query}")] == [{"of": change}]

@@ -4,7 +4,7 @@ import posixpath
 from typing import TYPE_CHECKING, Annotated
 
 from agavesh.api.words import TreePath, Word
-from agavesh.client.errors import AgaveError, AlreadyThere, BadArgument, NotFound, ReadOnly, WrongKind
+from agavesh.client.errors import AgaveError, AlreadyThere, BadAnswer, BadArgument, NotFound, ReadOnly, WrongKind
 from agavesh.shell.command import Short, command
 from agavesh.shell.session import Session
 
@@ -184,6 +184,9 @@ async def _copy(source: "Node", goal: _Goal) -> None:
         await goal.changed()
         return
     if isinstance(source, Directory):
+        if isinstance(source, StorageDirectory) and (await source.listing()).left_out:
+            # who moves it would delete them
+            raise BadAnswer(f"{source.path} holds what makes no sense, and can't be copied whole")
         await goal.folder.storage.mkdir(goal.inner)
         await goal.changed()
         folder = goal.folder.child(await goal.folder.storage.stat(goal.inner))
