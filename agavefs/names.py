@@ -25,7 +25,6 @@ from agavefs.scans import Scan
 from agavefs.spool import Spool
 from agavefs.writeback import Writeback
 from agavesh.client.errors import AlreadyThere, BadArgument, NotEmpty, NotFound, WrongKind
-from agavesh.client.paging import PAGE
 from agavesh.client.path import RemotePath
 from agavesh.client.storage import READ, TEMPORARY, WRITE, Entry
 from agavesh.tree import clock as time  # what goes on while the machine sleeps
@@ -37,6 +36,7 @@ _log = logging.getLogger(__name__)
 _NAME_MOST = 255  # bytes
 _NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
 _LATELY = 1.0  # seconds: so old may be what a new file is made by, if it is no lock
+_MANY = 2000  # names: to list more costs more than to look for each new one
 _PROGRAMS, _PAUSE = 1000, 2.0  # programs that make files, and seconds between two files
 _BURST = 10.0  # seconds between two deletions that are not of one burst
 _SOME, _REMEMBERED = 3, 10_000  # new files
@@ -268,7 +268,7 @@ class Names:
         """What is in a folder, as it was a moment ago at most. None where one name costs less than all of them."""
         fresh = min(_LATELY, folder.fresh)
         known = self._listings.peek(folder.path)
-        if fresh <= 0 or known is None or len(known) > PAGE:
+        if fresh <= 0 or known is None or len(known) > _MANY:
             return self._listings.kept(folder.path, fresh=fresh) if fresh > 0 else None
         try:
             return await folder.listing(fresh=fresh)

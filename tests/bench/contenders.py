@@ -102,6 +102,15 @@ class Agavefs(Contender):
         return mountpoint if self.rooted else mountpoint / "systems/data.demo/alice"
 
 
+class AgavefsLater(Agavefs):
+    """The same, where who closes a file does not wait for the platform."""
+
+    name, writes_only = "agavefs --write-back", True
+
+    def command(self, port: int, mountpoint: Path, cache: Path) -> list[str]:
+        return [*super().command(port, mountpoint, cache), "--write-back"]
+
+
 class Rclone(Contender):
     """rclone mount over WebDAV: pacing off, everything cached, what is large fetched by many streams."""
 
@@ -197,10 +206,11 @@ class Sshfs(Contender):
 PEERS: tuple[type[Contender], ...] = (Rclone, RcloneStreaming, Sshfs)
 
 
-def agavefs(house: House, tenant: Served) -> Agavefs:
-    one = Agavefs(house)
-    one.tenant = tenant
-    return one
+def agavefs(house: House, tenant: Served) -> list[Agavefs]:
+    ours = [Agavefs(house), AgavefsLater(house)]
+    for one in ours:
+        one.tenant = tenant
+    return ours
 
 
 class Mounted:

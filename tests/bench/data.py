@@ -11,6 +11,7 @@ in/         where runs write; each has a folder of its own
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
 MIB = 2**20
@@ -19,7 +20,9 @@ SMALL, SMALL_FOLDERS, SMALL_SIZE = 1000, 40, 2048
 WIDE, HUGE = 5000, 100_000
 BIG = 512 * MIB
 LARGE = {"big": BIG, "m64": 64 * MIB} | {f"r{n}": 128 * MIB for n in range(4)} | {f"q{n}": 16 * MIB for n in range(4)}
-WRITTEN = 200  # small files that are copied in, too
+WRITTEN = 1000  # small files that are copied in, and folders made and names given
+PACKED, PACKED_FOLDERS = 1000, 50  # small files of an archive
+COMMITS = 50  # of a repository
 
 
 def deepest(count: int) -> list[str]:
@@ -52,6 +55,29 @@ def make(root: Path, *, large: bool = True) -> None:
         for number in range(count):
             (root / name / f"item-{number:06}").touch()
     (root / "in").mkdir()
+
+
+def make_sources(local: Path) -> None:
+    """What is copied in: small files, an archive, and a repository."""
+    made = random.Random(6)
+    (local / "files").mkdir(parents=True)
+    for number in range(WRITTEN):
+        (local / f"files/{number:03}").write_text(lines(made, SMALL_SIZE))
+    tree, work = local / "tree", local / "work"
+    for number in range(PACKED):
+        path = tree / f"{number % PACKED_FOLDERS:02}/{number:03}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(lines(made, SMALL_SIZE))
+    subprocess.run(["tar", "-cf", "tree.tar", "tree"], cwd=local, check=True)
+    work.mkdir()
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run([*git, "init", "-q"], cwd=work, check=True)
+    for number in range(COMMITS):
+        for file in range(4):
+            (work / f"{file + 4 * number:03}.txt").write_text(lines(made, SMALL_SIZE))
+        subprocess.run([*git, "add", "."], cwd=work, check=True)
+        subprocess.run([*git, "commit", "-q", "-m", str(number)], cwd=work, check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", "work", "repository.git"], cwd=local, check=True)
 
 
 def _deep(top: Path) -> list[Path]:

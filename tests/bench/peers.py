@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -73,7 +72,7 @@ class Bench:
         self.local = house.folder / "local"
         self.lines: dict[tuple[int, float, float | None], Line] = {}
         self.totals: dict[str, int] = {}
-        every: list[Contender] = [agavefs(house, tenant), *(peer(house) for peer in PEERS)]
+        every: list[Contender] = [*agavefs(house, tenant), *(peer(house) for peer in PEERS)]
         self.contenders = []
         for each in every:
             if only and each.name not in only:
@@ -83,11 +82,9 @@ class Bench:
             else:
                 self.contenders.append(each)
         shutil.rmtree(self.local, ignore_errors=True)
-        (self.local / "files").mkdir(parents=True)
+        self.local.mkdir(parents=True)
         shutil.copy(self.data / "large/m64", self.local / "m64")
-        made = random.Random(6)
-        for number in range(data.WRITTEN):
-            (self.local / f"files/{number:03}").write_text(data.lines(made, data.SMALL_SIZE))
+        data.make_sources(self.local)
 
     def line(self, port: int, delay: float, mbit: float | None) -> Line:
         key = port, delay, mbit
@@ -128,6 +125,7 @@ class Bench:
         if figure.drawn and figure.failed and step.streams and here:
             figure.seconds, figure.failed = figure.seconds * step.least.size / here, ""
         if step.after is not None and not figure.failed and not figure.drawn:
+            figure.returned = figure.seconds
             waited, figure.failed = _arrived(step.after, new)
             figure.seconds += waited
         time.sleep(SETTLES / 2)

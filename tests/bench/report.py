@@ -12,7 +12,7 @@ from tests.bench import data
 from tests.bench.house import table
 from tests.bench.steps import STEPS, Step
 
-OURS, DISK = "agavefs", "local disk"
+OURS, LATER, DISK = "agavefs", "agavefs --write-back", "local disk"
 NOISE = 1.1  # times: less than that is no difference
 Rows = list[tuple[str, ...]]
 
@@ -34,6 +34,7 @@ class Figure:
     memory: int = 0
     before: int = 0  # resident memory before the step
     failed: str = ""
+    returned: float | None = None  # seconds until the command was done, where it takes longer until all has arrived
 
     def line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
@@ -71,16 +72,25 @@ class Result:
             return f">{max(figure.seconds for figure in runs):.3g}"
         return "failed" if runs else "-"
 
+    def returned(self, name: str) -> float | None:
+        """The median of the seconds until the command was done."""
+        good = [figure.returned for figure in self.of.get(name, []) if figure.returned is not None]
+        return statistics.median(good) if good else None
+
     @property
     def best(self) -> float | None:
         """The seconds of the fastest peer."""
-        found = [self.seconds(name) for name in self.of if name not in (OURS, DISK)]
+        found = [self.seconds(name) for name in self.of if not name.startswith(OURS) and name != DISK]
         return min((seconds for seconds in found if seconds is not None), default=None)
 
     @property
     def ratio(self) -> float | None:
         """Our time, of that of the best peer."""
-        ours, best = self.seconds(OURS), self.best
+        return self.of_best(OURS)
+
+    def of_best(self, name: str) -> float | None:
+        """The time of one of ours, of that of the best peer."""
+        ours, best = self.seconds(name), self.best
         return ours / best if ours is not None and best is not None else None
 
     def ours(self, what: str) -> float | None:
@@ -101,6 +111,7 @@ def tables(figures: list[Figure]) -> list[tuple[str, tuple[str, ...], Rows]]:
     names = list(dict.fromkeys(figure.contender for figure in measured))
     delays = sorted({figure.delay for figure in measured})
     made = [_cold(figures, names, delay) for delay in delays]
+    made += [table for delay in delays if (table := _returned(figures, names, delay))[2]]
     made += [table for delay in delays if (table := _warm(figures, names, delay))[2]]
     if (costs := _costs(measured, names))[2]:
         made.append(costs)
@@ -128,6 +139,18 @@ def _cold(figures: list[Figure], names: list[str], delay: float) -> tuple[str, t
         ))  # fmt: skip
     head = ("step", *names, "of the best peer", "floor", "of the floor", "requests", "MB")
     return f"Cold, {delay:g} ms: seconds, medians", head, rows
+
+
+def _returned(figures: list[Figure], names: list[str], delay: float) -> tuple[str, tuple[str, ...], Rows]:
+    rows: Rows = []
+    for result in results(figures, delay):
+        if any(result.returned(name) is not None for name in names):
+            cells = (result.returned(name) for name in names)
+            later = result.of_best(LATER)
+            told = ("-" if seconds is None else f"{seconds:.3g}" for seconds in cells)
+            rows.append((result.step.title, *told, "-" if later is None else f"{later:.2f}"))
+    head = ("step", *names, "there with --write-back, of the best peer")
+    return f"Until the command returns, {delay:g} ms: seconds, medians", head, rows
 
 
 def _warm(figures: list[Figure], names: list[str], delay: float) -> tuple[str, tuple[str, ...], Rows]:

@@ -77,6 +77,8 @@ _FILES = Floor(
 _STREAM = "dd if=large/{0} of=/dev/null bs=1M status=none"
 _FOUR = "for n in 0 1 2 3; do dd if=large/{0}$n of=/dev/null bs=1M status=none & done; wait"
 _BLOCK = 4096
+_EMPTIED = 50  # folders
+_PACKED = 1 + data.PACKED_FOLDERS + data.PACKED
 _RANDOM = f"""
 $| = 1; srand 7; open F, "<", "large/big" or die; for (1 .. 200) {{
     sysseek F, {_BLOCK} * int(rand({data.BIG // _BLOCK})), 0; sysread(F, $b, {_BLOCK}) == {_BLOCK} or die; print ".\\n"
@@ -95,16 +97,16 @@ def _folder(new: Path) -> None:
     new.mkdir()
 
 
-def _hundred(new: Path) -> None:
+def _named(new: Path) -> None:
     new.mkdir()
-    for number in range(100):
+    for number in range(data.WRITTEN):
         (new / f"old{number}").write_text("content\n")
 
 
 def _tree(new: Path) -> None:
-    for folder in range(10):
+    for folder in range(_EMPTIED):
         (new / f"t/{folder}").mkdir(parents=True)
-        for number in range(20):
+        for number in range(data.WRITTEN // _EMPTIED):
             (new / f"t/{folder}/{number}").write_text("content\n")
 
 
@@ -116,6 +118,17 @@ def _one_arrived(new: Path) -> bool:
 def _many_arrived(new: Path) -> bool:
     sizes = [file.stat().st_size for file in new.glob("files/*")]
     return len(sizes) == data.WRITTEN and set(sizes) == {data.SMALL_SIZE}
+
+
+def _unpacked(new: Path) -> bool:
+    sizes = [file.stat().st_size for file in new.glob("tree/*/*")]
+    return len(sizes) == data.PACKED and set(sizes) == {data.SMALL_SIZE}
+
+
+def _cloned(new: Path) -> bool:
+    files = list(new.glob("work/*.txt"))
+    whole = len(files) == 4 * data.COMMITS and all(file.stat().st_size == data.SMALL_SIZE for file in files)
+    return whole and (new / "work/.git/index").exists() and not (new / "work/.git/index.lock").exists()
 
 
 STEPS = (
@@ -155,22 +168,33 @@ STEPS = (
         before=_folder, after=_one_arrived,
     ),
     Step(
-        "cprin", "cp -r of 200 files in", "stdbuf -oL cp -rv {source}/files {new}",
+        "cprin", "cp -r of 1,000 files in", "stdbuf -oL cp -rv {source}/files {new}",
         Floor(2 + data.WRITTEN, 1 + data.WRITTEN, data.WRITTEN * data.SMALL_SIZE),
         before=_folder, after=_many_arrived,
     ),
     Step(
-        "mkdir", "mkdir x 100", "cd {new} && mkdir -v `seq 100`", Floor(100, 100),
-        before=_folder, after=lambda new: len(list(new.iterdir())) == 100,
+        "untar", "tar x of 1,000 files", "tar xvf {source}/tree.tar -C {new}",
+        Floor(_PACKED, _PACKED, data.PACKED * data.SMALL_SIZE), before=_folder, after=_unpacked,
     ),
     Step(
-        "rename", "rename x 100",
-        """cd {new} && perl -e '$|=1; for (0..99) { rename "old$_", "new$_" or die $!; print ".\\n" }'""",
-        Floor(100, 100),
-        before=_hundred, after=lambda new: len(list(new.glob("new*"))) == 100,
+        "clone", "git clone of 200 files", "git clone -q {source}/repository.git {new}/work",
+        Floor(4 * data.COMMITS, 4 * data.COMMITS, 4 * data.COMMITS * data.SMALL_SIZE), drawn=False,
+        before=_folder, after=_cloned,
     ),
     Step(
-        "rm", "rm -r, 211 calls", "rm -rv {new}/t", Floor(211, 222),
+        "mkdir", "mkdir x 1,000", f"cd {{new}} && mkdir -v `seq {data.WRITTEN}`", Floor(data.WRITTEN, data.WRITTEN),
+        before=_folder, after=lambda new: len(list(new.iterdir())) == data.WRITTEN,
+    ),
+    Step(
+        "rename", "rename x 1,000",
+        f"""cd {{new}} && perl -e '$|=1; for (1..{data.WRITTEN}) {{ $n = $_ - 1;
+        rename "old$n", "new$n" or die $!; print ".\\n" }}'""",
+        Floor(data.WRITTEN, data.WRITTEN),
+        before=_named, after=lambda new: len(list(new.glob("new*"))) == data.WRITTEN,
+    ),
+    Step(
+        "rm", "rm -r of 1,000 files in 50 folders", "rm -rv {new}/t",
+        Floor(1 + _EMPTIED + data.WRITTEN, 2 * (1 + _EMPTIED) + data.WRITTEN),
         before=_tree, after=lambda new: not (new / "t").exists(),
     ),
 )  # fmt: skip

@@ -110,11 +110,10 @@ def test_each_step_does_on_a_plain_folder_what_it_says(tmp_path: Path, monkeypat
         monkeypatch.setattr(data, name, few)
     monkeypatch.setattr(data, "LARGE", dict.fromkeys(data.LARGE, data.MIB) | {"big": 512 * data.MIB})
     root, local = tmp_path / "root", tmp_path / "local"
-    (local / "files").mkdir(parents=True)
-    sizes = {"m64": 64 * data.MIB} | {f"files/{number}": data.SMALL_SIZE for number in range(data.WRITTEN)}
-    for name, size in sizes.items():
-        with (local / name).open("wb") as file:
-            file.truncate(size)
+    local.mkdir()
+    with (local / "m64").open("wb") as file:
+        file.truncate(64 * data.MIB)
+    data.make_sources(local)
     _made(root)
     for step in STEPS:
         new, out = root / "in" / step.name, tmp_path / "out" / step.name
