@@ -30,10 +30,11 @@ from agavesh.client.storage import READ, Entry, Version
 from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import File
-from agavesh.tree.storage import StorageFile
+from agavesh.tree.storage import StorageDirectory, StorageFile
 
 _UNKNOWN = -1.0  # when a file was modified whose platform does not say: no version, but there it is
 _JUST_TOLD = 2.0  # seconds: what is changed must be known as well as that
+MANY = 2000  # names: to list more costs more than to look for some
 _PAGE = 250  # entries, as most tenants have it
 
 
@@ -426,8 +427,11 @@ class Files:
         if time.monotonic() - spool.looked <= _JUST_TOLD:
             return spool.base
         entry: Entry | None
-        if (kept := self._listings.kept(spool.remote.parent.tree_path, fresh=_JUST_TOLD)) is not None:
-            entry = kept.items.get(spool.remote.name)
+        inode, listed = self._writers.get(spool), self._listings.peek(spool.remote.parent.tree_path)
+        folder = inode.parent.node if inode is not None and inode.parent is not None else None
+        if isinstance(folder, StorageDirectory) and listed is not None and len(listed) <= MANY:
+            # for the price of one the others of the folder are known, too
+            entry = (await folder.listing(fresh=_JUST_TOLD)).items.get(spool.remote.name)
         else:
             try:
                 entry = await spool.storage.stat(spool.remote.path)

@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from agavefs.ahead import Walks
-from agavefs.files import Files, Opened
+from agavefs.files import MANY, Files, Opened
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
 from agavefs.scans import Scan
@@ -36,7 +36,6 @@ _log = logging.getLogger(__name__)
 _NAME_MOST = 255  # bytes
 _NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
 _LATELY = 1.0  # seconds: so old may be what a new file is made by, if it is no lock
-_MANY = 2000  # names: to list more costs more than to look for each new one
 _PROGRAMS, _PAUSE = 1000, 2.0  # programs that make files, and seconds between two files
 _BURST = 10.0  # seconds between two deletions that are not of one burst
 _SOME, _REMEMBERED = 3, 10_000  # new files
@@ -266,9 +265,10 @@ class Names:
 
     async def _lately(self, folder: StorageDirectory) -> Listing[Entry] | None:
         """What is in a folder, as it was a moment ago at most. None where one name costs less than all of them."""
-        fresh = min(_LATELY, folder.fresh)
+        # who does not wait for what is sent does not wait for this either: it is looked for again before it is sent
+        fresh = folder.fresh if self._writeback.later else min(_LATELY, folder.fresh)
         known = self._listings.peek(folder.path)
-        if fresh <= 0 or known is None or len(known) > _MANY:
+        if fresh <= 0 or known is None or len(known) > MANY:
             return self._listings.kept(folder.path, fresh=fresh) if fresh > 0 else None
         try:
             return await folder.listing(fresh=fresh)

@@ -35,6 +35,7 @@ class Owed:
         self.nudge = trio.Event()
         self.sending = self.active = self.running = self.past_recall = False
         self.held = 0
+        self.wanted = False  # somebody waits for it
         self.detached = 0  # how often those who wait for it were sent away
         self.trouble: Trouble | None = None
         self.attempt = trio.CancelScope()

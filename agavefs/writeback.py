@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 32  # uploads under way
 _EVERY = 10.0  # seconds: a file that is closed again and again is sent no more often
+_PAUSE, _LINGER = 0.1, 5.0  # seconds between two files of one who writes many, and that he goes first
 _AGAIN_FIRST, _AGAIN_MOST = 1.0, 60.0  # seconds between attempts
 # troubles that may be over soon: whoever waits goes on waiting
 _PASSING = (Unreachable, Busy, ServerTrouble, BadAnswer, StagingFailed)
@@ -67,6 +68,8 @@ class Writeback:
         self._inherited: list[Spool] = []  # from dead mounts
         self._until = math.inf  # of trio's time: so long it may be tried to send all, at the end
         self._waits: set[trio.CancelScope] = set()  # that end then at the latest
+        self._written_at = -math.inf  # when a file was begun last; trio's time
+        self._lingering: set[Owed] = set()
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
         self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
         self.on_trouble: Callable[[Spool, Trouble], None] = lambda spool, trouble: None
@@ -75,6 +78,7 @@ class Writeback:
 
     async def begin(self, spool: Spool) -> None:
         """Before a change: it has a row, and nobody is reading it. TimedOut if an upload of it does not get on."""
+        self._written_at = trio.current_time()
         while not spool.writing and not spool.orphan:
             owed = self._owed.setdefault(spool, Owed())
             async with owed.lock:
@@ -135,6 +139,9 @@ class Writeback:
 
     async def settle(self, spool: Spool) -> None:
         """Return when the platform has all that was sealed. The trouble that keeps it from it; TimedOut."""
+        if spool in self._owed:
+            self._owed[spool].wanted = True
+            self._owed[spool].hurry()
         troubled_since: float | None = None
         detached = self._owed[spool].detached if spool in self._owed else 0
         while not spool.orphan and (owed := self._owed.get(spool)) is not None:
@@ -252,6 +259,9 @@ class Writeback:
                 if owed.held:
                     await owed.nudge.wait()
                     continue
+                if self._lingers(owed):
+                    await owed.nudge.wait()
+                    continue
                 if not owed.sending:
                     with trio.move_on_after(max(0.0, spool.sent_at + _EVERY - trio.current_time())):
                         await owed.nudge.wait()
@@ -310,6 +320,24 @@ class Writeback:
         self._turned()
         self._spools.settled(spool, entry.version)
         self.on_settled(spool, spool.remote, entry)
+
+    def _lingers(self, owed: Owed) -> bool:
+        """Whether it has time: with `later`, who writes one file after another goes first, for a while."""
+        if not self.later or owed.wanted or trio.current_time() >= self._written_at + _PAUSE:
+            return False
+        self._lingering.add(owed)
+        if len(self._lingering) == 1:
+            self._nursery.start_soon(self._linger)
+        return True
+
+    async def _linger(self) -> None:
+        with trio.move_on_after(_LINGER):
+            while (pause := self._written_at + _PAUSE - trio.current_time()) > 0:  # noqa: ASYNC110  # a moving end
+                await trio.sleep(pause)
+        self._written_at = -math.inf
+        lingering, self._lingering = self._lingering, set()
+        for owed in lingering:
+            owed.hurry()
 
     def _turned(self) -> None:
         self._turn.set()
