@@ -21,6 +21,7 @@ from agavefs.fetch import Fetcher
 from agavefs.handles import Handle, SpoolHandle, TextHandle
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
+from agavefs.sending import now, standing
 from agavefs.spool import SMALL, YOUNG, Spool, Spools, Unkept
 from agavefs.tail import TailHandle
 from agavefs.writeback import Writeback
@@ -32,7 +33,6 @@ from agavesh.tree.listing import ListingCache
 from agavesh.tree.node import File
 from agavesh.tree.storage import StorageDirectory, StorageFile
 
-_UNKNOWN = -1.0  # when a file was modified whose platform does not say: no version, but there it is
 _JUST_TOLD = 2.0  # seconds: what is changed must be known as well as that
 MANY = 2000  # names: to list more costs more than to look for some
 _PAGE = 250  # entries, as most tenants have it
@@ -233,7 +233,7 @@ class Files:
             fresh = self._spools.make(node.remote, node.storage, size=inode.entry.size or 0, version=version)
             fresh.looked = inode.told
             fresh.young = version is not None and time.time() - version[1] < YOUNG
-            fresh.base = version or (fresh.size, _UNKNOWN)
+            fresh.base = standing(inode.entry)
             if found is not None:
                 keep = False
                 self._spools.rest(found)  # nobody finds it any more
@@ -322,6 +322,7 @@ class Files:
 
     async def write(self, handle: int, start: int, data: bytes) -> None:
         inode, it = self._handles[handle]
+        self._unite(inode, it)
         await it.write(start, data)
         if isinstance(it, SpoolHandle):
             self._written(inode, it.spool)
@@ -394,6 +395,7 @@ class Files:
 
     async def _truncate(self, inode: Inode, handle: Handle | None, size: int) -> None:
         if isinstance(handle, SpoolHandle):
+            self._unite(inode, handle)
             await handle.truncate(size)
             self._written(inode, handle.spool)
             return
@@ -411,6 +413,19 @@ class Files:
 
     # writing ---------------------------------------------------------------------------------------------------------
 
+    def _unite(self, inode: Inode, handle: Handle) -> None:
+        """All who have a file open that is about to be written have one spool from now on: one that has changed so
+        shortly before that nothing was certain may be here more than once."""
+        if inode.uses == 1 or inode.gone or not isinstance(handle, SpoolHandle) or not handle.writable:
+            return
+        spool = inode.spool if inode.spool is not None and inode.spool.dirty else handle.spool
+        for other, it in list(self._handles.values()):
+            if other is inode and isinstance(it, SpoolHandle) and it.spool is not spool and not it.spool.orphan:
+                before = it.spool
+                self._spools.take(spool)
+                it.turn_to(spool)
+                self._spools.drop(before)
+
     def _written(self, inode: Inode, spool: Spool) -> None:
         """Something of it is owed now."""
         inode.spool = spool
@@ -426,24 +441,24 @@ class Files:
         """What the platform has in the place of a spool, as it has told a moment ago, or tells now."""
         if time.monotonic() - spool.looked <= _JUST_TOLD:
             return spool.base
-        entry: Entry | None
         inode, listed = self._writers.get(spool), self._listings.peek(spool.remote.parent.tree_path)
         folder = inode.parent.node if inode is not None and inode.parent is not None else None
         if isinstance(folder, StorageDirectory) and listed is not None and len(listed) <= MANY:
             # for the price of one the others of the folder are known, too
-            entry = (await folder.listing(fresh=_JUST_TOLD)).items.get(spool.remote.name)
+            listing = await folder.listing(fresh=_JUST_TOLD)
+            if listing.age() > _JUST_TOLD:  # it took long, and is believed for that
+                return await now(spool)
+            entry = listing.items.get(spool.remote.name)
         else:
-            try:
-                entry = await spool.storage.stat(spool.remote.path)
-            except NotFound:
-                entry = None
-        return None if entry is None else entry.version or (-1, _UNKNOWN)
+            return await now(spool)
+        return None if entry is None else standing(entry)
 
     def _settled(self, spool: Spool, remote: RemotePath, entry: Entry) -> None:
         """The platform has it."""
         inode = self._writers.pop(spool, None)
         if inode is not None and spool.beside is not None and not inode.gone:
             self._looks.drop_own(inode)
+            self._looks.attributes.forget(inode.path)
             self._inodes.detach(inode)  # in its place is what others have put there
         if inode is None or inode.gone or inode.parent is None:
             self._listings.forget(remote.parent.tree_path)
@@ -469,6 +484,8 @@ class Files:
         """Take a file from its place on the platform. Who has it open keeps its bytes, and nothing of it is sent."""
         spool, node = inode.spool, inode.node
         assert isinstance(node, StorageFile)
+        if spool is not None and spool.beside is not None:
+            raise Changed(f"others have changed {inode.path}, and what was written here goes beside it")
         if spool is not None and spool.dirty:
             async with self._writeback.removing(spool):
                 if spool.base is not None or self._writeback.tried(spool):

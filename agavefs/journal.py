@@ -58,6 +58,7 @@ _STEPS = (
         "ALTER TABLE owed ADD COLUMN since REAL",
         "ALTER TABLE owed ADD COLUMN tried REAL",
         "ALTER TABLE owed ADD COLUMN request TEXT",
+        "ALTER TABLE owed ADD COLUMN sent TEXT",
         "CREATE TABLE named (name TEXT NOT NULL)",
         "INSERT INTO named VALUES (lower(hex(randomblob(4))))",
     ),
@@ -65,7 +66,7 @@ _STEPS = (
 VERSION = len(_STEPS)
 _FIRST = ("id", "owner", "account", "system", "path", "spool", "size", "base_size", "base_modified", "state",
           "temporary", "trouble")  # fmt: skip
-_ADDED = ("since", "tried", "request")
+_ADDED = ("since", "tried", "request", "sent")
 _COLUMNS = ", ".join((*_FIRST, *_ADDED))
 
 
@@ -80,7 +81,8 @@ class Row:
     """One thing owed. `spool` is the path of its file; `account` says whose it is.
 
     `since` is when it was begun, or closed; `trouble` is what kept it from its place the last time that it was `tried`,
-    and `request` names that request in the platform's log. They are None where an older agavefs wrote the row.
+    and `request` names that request in the platform's log. `sent` are digests of what may be in its place by now. They
+    are None where an older agavefs wrote the row.
     """
 
     id: int
@@ -98,6 +100,7 @@ class Row:
     since: float | None = None
     tried: float | None = None
     request: str | None = None
+    sent: str | None = None
 
     @property
     def number(self) -> str:
@@ -181,22 +184,42 @@ class Journal:
             self.owner, self.account, remote.owner, remote.path, temporary, state, time.time(),
         )  # fmt: skip
 
-    async def seal(self, row: int, path: str, size: int) -> None:
-        """The spool is closed, of that size and on the disk."""
+    async def seal(self, row: int, path: str, size: int, instead: int | None = None) -> None:
+        """The spool is closed, of that size and on the disk. What was kept for it, the row `instead`, is not needed."""
         untried = "trouble = NULL, tried = NULL, request = NULL"
         statement = f"UPDATE owed SET state = 'sealed', path = ?, size = ?, since = ?, {untried} WHERE id = ?"
-        await self._run(statement, path, size, time.time(), row)
+        sealed = (statement, (path, size, time.time(), row))
+        await self._all([sealed, ("DELETE FROM owed WHERE id = ?", (instead,))] if instead is not None else [sealed])
+
+    async def keep(self, row: int, spool: Path, kept: Path) -> int:
+        """The `spool` is written again, and `kept` has its bytes as they were sealed: they are sent if the new ones
+        don't come to be sealed. The id of a new row, `writing`."""
+        return await self._all(
+            [
+                ("UPDATE owed SET spool = ?, state = 'sealed', temporary = NULL WHERE id = ?", (str(kept), row)),
+                (
+                    "INSERT INTO owed"
+                    " (owner, account, system, path, spool, size, base_size, base_modified, sent, state, since)"
+                    " SELECT owner, account, system, path, ?, 0, base_size, base_modified, sent, 'writing', ? FROM owed"
+                    " WHERE id = ?",
+                    (str(spool), time.time(), row),
+                ),
+            ]
+        )
 
     async def reopen(self, row: int) -> None:
         """It is written again. What was sealed before is not to be sent any more: it is not there any more."""
         await self._run("UPDATE owed SET state = 'writing', since = ? WHERE id = ?", time.time(), row)
 
-    async def step(self, row: int, state: State, temporary: str | None) -> None:
-        """It has come so far."""
-        await self._run("UPDATE owed SET state = ?, temporary = ? WHERE id = ?", state, temporary, row)
+    async def step(self, row: int, state: State, temporary: str | None, sent: str | None = None) -> None:
+        """It has come so far; and by the next step what was `sent` may be in its place."""
+        statement = "UPDATE owed SET state = ?, temporary = ?, sent = coalesce(?, sent) WHERE id = ?"
+        await self._run(statement, state, temporary, sent, row)
 
     async def leave(self, row: int, temporary: str) -> None:
         """The platform has it, and nothing is owed but that `temporary` goes."""
+        if (also := self.also.pop(row, None)) is not None:
+            await trio.to_thread.run_sync(also)
         await self._run("UPDATE owed SET state = 'hidden', spool = '', temporary = ? WHERE id = ?", temporary, row)
 
     async def trouble(self, row: int, text: str, request: str | None = None) -> None:
@@ -210,16 +233,34 @@ class Journal:
             await trio.to_thread.run_sync(also)
         await self._run("DELETE FROM owed WHERE id = ?", row)
 
-    async def moved(self, old: RemotePath, new: RemotePath) -> None:
-        """A file or folder of ours has a new path, and so has what is in it."""
-        length = len(old.path) + 1
-        await self._run(
-            "UPDATE owed SET path = ? || substr(path, ?),"
-            " temporary = CASE WHEN substr(temporary, 1, ?) = ? THEN ? || substr(temporary, ?) ELSE temporary END"
-            " WHERE owner = ? AND system = ? AND (path = ? OR substr(path, 1, ?) = ?)",
-            new.path, length, length, old.path + "/", new.path, length,
-            self.owner, old.owner, old.path, length, old.path + "/",
-        )  # fmt: skip
+    async def moved(
+        self,
+        old: RemotePath,
+        new: RemotePath,
+        *,
+        row: int | None = None,
+        base: Version | None = None,
+        over: Collection[tuple[int, str | None]] = (),
+    ) -> None:
+        """A file or folder of ours has a new path, and so has what is in it. The row of it goes over what is of version
+        `base` there, and takes the place of the rows `over`, which are told with what is theirs on the platform."""
+        length, below = len(old.path) + 1, old.path + "/"
+        statements: list[tuple[str, Sequence[Any]]] = []
+        for number, temporary in over:
+            if temporary is None:
+                statements.append(("DELETE FROM owed WHERE id = ?", (number,)))
+            else:
+                statements.append(("UPDATE owed SET state = 'hidden', spool = '' WHERE id = ?", (number,)))
+        for column in ("path", "temporary"):
+            statements.append((
+                f"UPDATE owed SET {column} = ? || substr({column}, ?)"
+                f" WHERE owner = ? AND system = ? AND ({column} = ? OR substr({column}, 1, ?) = ?)",
+                (new.path, length, self.owner, old.owner, old.path, length, below),
+            ))  # fmt: skip
+        if row is not None:
+            aim = "UPDATE owed SET base_size = ?, base_modified = ? WHERE id = ?"
+            statements.append((aim, (*(base or (None, None)), row)))
+        await self._all(statements)
 
     async def aim(self, row: int, path: str, base: Version | None) -> None:
         """It goes to that place, over that version."""
@@ -235,7 +276,10 @@ class Journal:
     def rows(self) -> list[Row]:
         """All rows of all mounts of this host. Blocks for a moment."""
         with self._guard:
-            return [Row(*row) for row in self._connection.execute(f"SELECT {_COLUMNS} FROM owed ORDER BY id")]
+            try:
+                return [Row(*row) for row in self._connection.execute(f"SELECT {_COLUMNS} FROM owed ORDER BY id")]
+            except sqlite3.Error as error:
+                raise _trouble(error) from error
 
     def alive(self, owner: str) -> bool:
         """Whether a mount may still live. In doubt it does."""
@@ -275,12 +319,12 @@ class Journal:
     def put(self, row: Row, spool: Path | None) -> int:
         """A row from elsewhere is ours, with its bytes in `spool`; its id. Blocks for a moment."""
         values = (self.owner, row.account, row.system, row.path, str(spool or ""), row.size, row.base_size)
-        more = (row.base_modified, row.state, row.temporary, row.trouble, row.since, row.tried, row.request)
+        more = (row.base_modified, row.state, row.temporary, row.trouble, row.since, row.tried, row.request, row.sent)
         with self._guard:
             try:
                 done = self._connection.execute(
                     "INSERT INTO owed (owner, account, system, path, spool, size, base_size, base_modified, state,"
-                    " temporary, trouble, since, tried, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f" temporary, trouble, since, tried, request, sent) VALUES ({', '.join('?' * 15)})",
                     (*values, *more),
                 )
             except sqlite3.Error as error:
@@ -304,10 +348,24 @@ class Journal:
 
     async def _run(self, statement: str, *values: Any) -> int:
         """Run and commit; the id of a row that was put in. A thread that has begun is waited for, even if cancelled."""
+        return await self._all([(statement, values)])
+
+    async def _all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> int:
+        """Run them all, or none, and commit; as `_run`."""
 
         def work() -> int:
             with self._guard:
-                return self._connection.execute(statement, values).lastrowid or 0
+                if len(statements) == 1:
+                    return self._connection.execute(*statements[0]).lastrowid or 0
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    for statement, values in statements:
+                        made = self._connection.execute(statement, values).lastrowid or 0
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                return made
 
         try:
             return await trio.to_thread.run_sync(work)

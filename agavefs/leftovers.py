@@ -63,16 +63,17 @@ class Leftovers:
         row = await self.hide(remote, temporary, "emptied")
         try:
             await storage.move(remote.path, temporary)
-        except NotFound:
-            await self._journal.done(row)
+            if (name := await _held(storage, temporary)) is None:
+                self.remove(row, storage, temporary)
+                return
+        except BaseException:  # wherever it is by now, it is not left there
+            self.remove_folder(row, storage, remote, temporary)
             raise
-        if (name := await _held(storage, temporary)) is not None:
-            await self._put_back(row, storage, remote, temporary)
-            raise NotEmpty(f"{remote.tree_path} still holds {name!r}")
-        self.remove(row, storage, temporary)
+        await self._put_back(row, storage, remote, temporary)
+        raise NotEmpty(f"{remote.tree_path} still holds {name!r}")
 
     def remove_folder(self, row: int, storage: Storage, remote: RemotePath, temporary: str) -> None:
-        """Bring to its end what a dead mount was at: to take a folder away."""
+        """Bring to its end what was begun: to take a folder away."""
         self._begin(self._remove_folder, row, storage, remote, temporary, folder=remote.parent.tree_path)
 
     async def _remove_folder(self, row: int, storage: Storage, remote: RemotePath, temporary: str) -> None:
@@ -137,13 +138,25 @@ class Leftovers:
             self._nursery.start_soon(self._sweep, folder.storage, found)
 
     async def _sweep(self, storage: Storage, found: set[str]) -> None:
-        # each is in the journal before it is there, so what was seen before the journal is read is known by now
-        rows = await trio.to_thread.run_sync(self._journal.rows)
-        known = {temporary for row in rows for temporary in (row.temporary, f"{row.temporary}-old")}
-        for temporary in found - known:
-            _log.info("%s of %s is nobody's", temporary, storage.owner)
-            remote = RemotePath("system", storage.owner, temporary)
-            self.remove(await self.hide(remote, temporary), storage, temporary)
+        try:
+            # each is in the journal before it is there, so what was seen before the journal is read is known by now;
+            # by its name alone, since a place may be reached by more paths than one
+            rows = await trio.to_thread.run_sync(self._journal.rows)
+            known = {(row.temporary or "").rpartition("/")[2] for row in rows}
+            for temporary in found:
+                if temporary.rpartition("/")[2].removesuffix("-old") not in known:
+                    _log.info("%s of %s is nobody's", temporary, storage.owner)
+                    remote = RemotePath("system", storage.owner, temporary)
+                    if await _is_file(storage, temporary):  # what is in a folder may be somebody's
+                        self.remove(await self.hide(remote, temporary), storage, temporary)
+        except (AgaveError, OSError) as trouble:
+            _log.warning("what is nobody's stays for now: %s", trouble)
+
+
+async def _is_file(storage: Storage, path: str) -> bool:
+    with suppress(NotFound):
+        return not (await storage.stat(path)).is_dir
+    return False
 
 
 async def _held(storage: Storage, path: str) -> str | None:

@@ -204,13 +204,13 @@ async def _serve(
             with answering:
                 await mounts.listen(listening, act)
 
-        nursery.start_soon(listen)
         nursery.start_soon(_refresh_on_signal, refresh)
         nursery.start_soon(others.run)
         nursery.start_soon(_end_when_told, options, writeback, over)
         if not options.read_only:
             await trio.to_thread.run_sync(take)
             await writeback.recover(lambda system: SystemStorage(workspace.agave, system))
+        nursery.start_soon(listen)
         nursery.start_soon(_warm, looks, workspace.listings, source)
         nursery.start_soon(workspace.agave.warm, _AHEAD)
         nursery.start_soon(spools.run)

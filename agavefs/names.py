@@ -22,11 +22,12 @@ from agavefs.files import MANY, Files, Opened
 from agavefs.inodes import Inode
 from agavefs.looks import Look, Looks
 from agavefs.scans import Scan
+from agavefs.sending import standing
 from agavefs.spool import Spool
 from agavefs.writeback import Writeback
-from agavesh.client.errors import AlreadyThere, BadArgument, NotEmpty, NotFound, WrongKind
+from agavesh.client.errors import AlreadyThere, BadArgument, Changed, NotEmpty, NotFound, WrongKind
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import READ, TEMPORARY, WRITE, Entry
+from agavesh.client.storage import READ, TEMPORARY, WRITE, Entry, Version
 from agavesh.tree import clock as time  # what goes on while the machine sleeps
 from agavesh.tree.listing import UNANSWERED, Listing, ListingCache
 from agavesh.tree.storage import StorageDirectory, StorageNode
@@ -36,26 +37,29 @@ _log = logging.getLogger(__name__)
 _NAME_MOST = 255  # bytes
 _NOREPLACE = 1  # rename(2)'s flag; there is no way to do the others
 _LATELY = 1.0  # seconds: so old may be what a new file is made by, if it is no lock
-_PROGRAMS, _PAUSE = 1000, 2.0  # programs that make files, and seconds between two files
+_FOLDERS, _PAUSE = 1000, 2.0  # folders that are filled, and seconds between two files
+_LEFTOVERS = 2.0  # seconds that who changes a folder waits for what goes from it
 _BURST = 10.0  # seconds between two deletions that are not of one burst
-_SOME, _REMEMBERED = 3, 10_000  # new files
 
 
-class Makers:
-    """Who has made which new files lately: a program that unpacks or copies is known by that."""
+class Fillers:
+    """Who fills which folder that he has just made: one that copies a tree, or unpacks one, is known by that."""
 
     def __init__(self) -> None:
-        self._made: cachetools.TTLCache[int, dict[tuple[str, str], None]] = cachetools.TTLCache(_PROGRAMS, _PAUSE)
+        self._filled: cachetools.TTLCache[str, tuple[int, set[str]]] = cachetools.TTLCache(_FOLDERS, _PAUSE)
 
-    def makes_many(self, who: int, folder: str, name: str) -> bool:
-        """Whether this program has just made some other new files, and this one never."""
-        made = self._made.get(who, {})
-        seen = (folder, name) in made
-        made[folder, name] = None
-        if len(made) > _REMEMBERED:
-            del made[next(iter(made))]
-        self._made[who] = made  # it has time for the next one from now on
-        return not seen and len(made) > _SOME
+    def makes(self, who: int, folder: str) -> None:
+        """This program has made that folder."""
+        self._filled[folder] = who, set()
+
+    def fills(self, who: int, folder: str, name: str) -> bool:
+        """Whether it goes on to fill it, with a file of a name that it has not made there before."""
+        filler, names = self._filled.get(folder, (0, set[str]()))
+        if filler != who or name in names:
+            return False
+        names.add(name)
+        self._filled[folder] = filler, names  # there is time for the next one from now on
+        return True
 
 
 class Changing:
@@ -122,7 +126,7 @@ class Names:
         self._readers: dict[int, int] = {}  # which program has a folder open
         self._numbers = itertools.count(1)
         self._changing = Changing()
-        self._makers = Makers()
+        self._fillers = Fillers()
         self._delete_limit = delete_limit
         self._deleted, self._deleted_at = 0, float("-inf")  # in this burst, and when the last of it was
 
@@ -208,14 +212,15 @@ class Names:
 
     # making ----------------------------------------------------------------------------------------------------------
 
-    async def mkdir(self, parent: int, name: str) -> Look:
-        """Make a folder. AlreadyThere."""
+    async def mkdir(self, parent: int, name: str, who: int = 0) -> Look:
+        """Make a folder, for the program of that number. AlreadyThere."""
         async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             entry = (await folder.mkdir(name)).entry
             inode = self._inodes.see(self._inodes[parent], name, entry, None, time.monotonic(), time.time())
             self._looks.attributes.forget(inode.path)
             self._inodes.looked_up(inode)
+            self._fillers.makes(who, inode.path)
             return self._looks.look(inode)
 
     async def create(self, parent: int, name: str, flags: int, mode: int, who: int = 0) -> tuple[Opened, Look]:
@@ -224,8 +229,8 @@ class Names:
         async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             exclusive = bool(flags & os.O_EXCL)
-            # one who makes many files, and none twice, is no one who locks
-            sure = exclusive and not self._makers.makes_many(who, folder.path, name)
+            # one who fills a folder of his own is no one who locks
+            sure = exclusive and not self._fillers.fills(who, folder.path, name)
             inode, looked = await self._there(folder, self._inodes[parent], name, sure=sure)
             if inode is not None and exclusive:
                 raise AlreadyThere(f"{inode.path} is there already")
@@ -314,11 +319,13 @@ class Names:
         listing = self._listings.kept(node.path, fresh=node.fresh)
         if listing is None or listing.items:  # where there is nothing it is asked for all the same, when it has gone
             listing = await node.listing(fresh=0)
+        own += [spool.remote.name for spool, _ in self._writeback.owed if spool.remote.parent == node.remote]
         if names := [*listing.items, *own]:
             raise NotEmpty(f"{inode.path} still holds {names[0]!r}")
         if listing.left_out:
             raise NotEmpty(f"{inode.path} still holds what is not shown, since it makes no sense")
-        await leftovers.gone(node.path)
+        with trio.move_on_after(_LEFTOVERS):
+            await leftovers.gone(node.path)
         try:
             await leftovers.take_folder(node.storage, node.remote)
         except NotEmpty:
@@ -352,6 +359,9 @@ class Names:
         if flags & ~_NOREPLACE:
             raise BadArgument("the platform can't exchange two names")
         inode = await self._looks.child(self._inodes[old_parent], old_name)
+        if inode.entry.is_dir:
+            with trio.move_on_after(_LEFTOVERS):  # what goes from there is not to be taken along
+                await self._writeback.leftovers.gone(inode.path)
         async with self._changing.alone() if inode.entry.is_dir else self._changing.one_of_many():
             source, target = self._folder(old_parent, old_name), self._folder(new_parent, new_name)
             if source.storage.owner != target.storage.owner:
@@ -360,10 +370,11 @@ class Names:
             there = await self._target(inode, self._inodes[new_parent], new_name, noreplace=bool(flags & _NOREPLACE))
             if there is inode:
                 return
-            if inode.entry.is_dir:
-                await self._writeback.leftovers.gone(inode.path)
+            for it in (inode, there):
+                if it is not None and it.spool is not None and it.spool.beside is not None:
+                    raise Changed(f"others have changed {it.path}, and what was written here goes beside it")
             async with self._held(inode, there):
-                entry = await self._move(inode, target, there, new_name)
+                entry = await self._move(inode, target, there, new_name, noreplace=bool(flags & _NOREPLACE))
                 self._moved(inode, entry, source, target, self._inodes[new_parent], there)
 
     async def _target(self, inode: Inode, parent: Inode, name: str, *, noreplace: bool) -> Inode | None:
@@ -391,35 +402,48 @@ class Names:
         async with self._writeback.holding(concerned):
             yield
 
-    async def _move(self, inode: Inode, target: StorageDirectory, there: Inode | None, name: str) -> Entry:
+    async def _move(
+        self, inode: Inode, target: StorageDirectory, there: Inode | None, name: str, *, noreplace: bool
+    ) -> Entry:
         """Move on the platform, and in the journal; what it is like now."""
         node, spool, entry = inode.node, inode.spool, inode.entry
         assert isinstance(node, StorageNode)
         new = RemotePath("system", target.storage.owner, f"{target.inner.rstrip('/')}/{name}")
         only_here = spool is not None and spool.dirty and spool.base is None
-        replaced = there.entry.version if there is not None else None
+        replaced = standing(there.entry) if there is not None else None
         if there is not None and there.spool is not None and there.spool.dirty:
             replaced = there.spool.base
+        over = there is not None and not inode.entry.is_dir
         if not only_here:
             if there is not None and inode.entry.is_dir:
                 await self._take_folder(there)
                 self._listings.drop(target.path, name)
-            entry = await self._move_there(node, new, over=there is not None and not inode.entry.is_dir)
-        if there is not None and there.spool is not None:
-            self._writeback.forget(there.spool)
-        await self._writeback.moved(node.remote, new)
-        if spool is not None and spool.dirty:
-            await self._writeback.sender.rebase(spool, replaced if only_here else entry.version)
+            try:
+                entry = await self._move_there(node, new, over=replaced if over else None)
+            except AlreadyThere:  # others have put something there since we looked
+                self._listings.forget(target.path)
+                if noreplace:
+                    raise
+                if inode.entry.is_dir:
+                    raise NotEmpty(f"{new.tree_path} is there already") from None
+                raise Changed(f"others have made {new.tree_path} meanwhile", hint="look at it, and try again") from None
+            except Changed:
+                self._listings.forget(target.path)
+                raise
+        base = replaced if only_here else standing(entry) if over or spool is None else spool.base
+        await self._writeback.moved(
+            node.remote, new, spool if spool is not None and spool.dirty else None, base,
+            over=there.spool if there is not None else None,
+        )  # fmt: skip
         return msgspec.structs.replace(entry, name=name)
 
-    async def _move_there(self, node: StorageNode, new: RemotePath, *, over: bool) -> Entry:
-        if not over:
-            try:
-                await node.storage.move(node.inner, new.path)
-                return node.entry
-            except AlreadyThere:  # others have put something there since we looked
-                if isinstance(node, StorageDirectory):
-                    raise NotEmpty(f"{new.tree_path} is there already") from None
+    async def _move_there(self, node: StorageNode, new: RemotePath, *, over: Version | None) -> Entry:
+        """Move on the platform: `over` what is of that version. AlreadyThere; Changed."""
+        if over is None:
+            await node.storage.move(node.inner, new.path)
+            return node.entry
+        if standing(await node.storage.stat(new.path)) != over:
+            raise Changed(f"others have changed {new.tree_path} meanwhile", hint="look at it, and try again")
         # wire: copy overwrites, rename never does; the file that is replaced keeps its grants and its history
         await node.storage.copy(node.inner, new.path)
         await node.storage.remove(node.inner)

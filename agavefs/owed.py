@@ -18,28 +18,32 @@ class Owed:
     """What is owed of one spool.
 
     `sending`: it is to be sent now, so its bytes must not change; `active`: that is under way; `past_recall`: the
-    platform has been sent all that it needs, and does it whether we wait or not. `sizes` are those of what has been
-    sent and may be in its place by now, though no answer said so. While it is `held` by somebody who moves it, or
-    removes it, nothing begins.
+    platform has been sent all that it needs, and does it whether we wait or not. `digests` are of what of ours may
+    be in its place, though no answer said so.
     """
 
     def __init__(
-        self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False, size: int = 0
+        self, state: State = "writing", temporary: str | None = None, *, recovered: bool = False, sent: str = ""
     ) -> None:
         self.state, self.temporary, self.recovered = state, temporary, recovered
-        self.sizes = {size} if state in ("sending", "beside", "aside") else set[int]()
+        self.digests: set[str] = set(sent.split())
+        self.kept: tuple[int, Path] | None = None  # while it is written again: the row and bytes that were sealed last
         self.superseded = False  # recovered, and its place has been written anew since
         self.since = time.time()
         self.lock = trio.Lock()
         self.news = trio.Event()
         self.nudge = trio.Event()
         self.sending = self.active = self.running = self.past_recall = False
-        self.held = 0
         self.wanted = False  # somebody waits for it
         self.detached = 0  # how often those who wait for it were sent away
         self.trouble: Trouble | None = None
         self.attempt = trio.CancelScope()
         self.sent = self.furthest = 0  # bytes read for sending in this attempt, and in any; counted in another thread
+
+    @property
+    def tried(self) -> bool:
+        """Whether something of ours may be in its place."""
+        return bool(self.digests)
 
     def tell(self) -> None:
         """Something has happened: who waits looks again."""

@@ -26,7 +26,7 @@ import msgspec
 
 _log = logging.getLogger("agavefs.supervise")
 
-EX_UNAVAILABLE, EX_SOFTWARE = 69, 70
+EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL = 69, 70, 75
 _STABLE = 30.0  # seconds: one that dies sooner is started again with a pause
 _PAUSE_READY, _PAUSE_MOST = 4.0, 60.0  # seconds, of one that has answered before it died, and of one that has not
 
@@ -78,7 +78,7 @@ def keep(mountpoint: str, told: int, arguments: list[str]) -> int:
 
     def pass_on(number: int, frame: object) -> None:
         nonlocal ending
-        ending = True
+        ending = ending or number != signal.SIGHUP  # which asks to look anew
         if child is not None:
             child.send_signal(number)
 
@@ -91,6 +91,8 @@ def keep(mountpoint: str, told: int, arguments: list[str]) -> int:
         began = time.monotonic()
         child = subprocess.Popen(_mount(arguments, writing), pass_fds=(writing,))
         os.close(writing)
+        if ending:
+            child.terminate()  # it was asked for while there was none to ask
         ready = _forward(reading, told)
         once, told = once or ready, -1
         status = child.wait()
@@ -99,8 +101,8 @@ def keep(mountpoint: str, told: int, arguments: list[str]) -> int:
         soon = time.monotonic() - began < _STABLE
         pause = min(max(1.0, pause * 2), _PAUSE_READY if ready else _PAUSE_MOST) if soon else 0.0
         time.sleep(pause)
-        if not _is_left(mountpoint):
-            return status  # somebody has unmounted it, or mounts there now
+        if ending or not _is_free(mountpoint, status):
+            return status
         _log.error("the mount died (%d): mounting again on %s", status, mountpoint)
         subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, capture_output=True)
 
@@ -119,17 +121,18 @@ def _forward(reading: int, told: int) -> bool:
 
 
 def _died(status: int) -> bool:
-    """Whether a mount has ended as no mount should: by a signal, or by what nobody foresaw."""
-    return status < 0 or status == 1
+    """Whether a mount has ended as no mount should."""
+    return status not in (0, EX_TEMPFAIL)
 
 
-def _is_left(mountpoint: str) -> bool:
-    """Whether a mount stands there whose process is dead: it answers so to everybody."""
+def _is_free(mountpoint: str, status: int) -> bool:
+    """Whether nobody has unmounted it meanwhile, or mounts there by now."""
     try:
+        there = os.path.ismount(mountpoint)
         Path(mountpoint).stat()
     except OSError as error:
-        return error.errno == errno.ENOTCONN
-    return False
+        return error.errno == errno.ENOTCONN  # what a killed one has left answers so to everybody
+    return status > 0 and not there  # one that failed has unmounted itself
 
 
 def _listen(

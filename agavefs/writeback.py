@@ -9,8 +9,13 @@ sent its writers wait: what arrives is what one moment held. How one gets to its
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import math
+import operator
+import os
+import secrets
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -20,7 +25,7 @@ import trio
 from agavefs.journal import Journal, Row
 from agavefs.leftovers import Leftovers
 from agavefs.owed import Owed, Trouble
-from agavefs.sending import Sender, moved
+from agavefs.sending import Sender, moved, standing
 from agavefs.spool import Spool, Spools
 from agavesh.client.errors import (
     AgaveError,
@@ -33,11 +38,12 @@ from agavesh.client.errors import (
     Unreachable,
 )
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import Entry, SystemStorage
+from agavesh.client.storage import Entry, SystemStorage, Version
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 32  # uploads under way
+_KEPT = 16 * 2**20  # bytes of a file that are kept while it is written again, at most
 _EVERY = 10.0  # seconds: a file that is closed again and again is sent no more often
 _PAUSE, _LINGER = 0.1, 5.0  # seconds between two files of one who writes many, and that he goes first
 _AGAIN_FIRST, _AGAIN_MOST = 1.0, 60.0  # seconds between attempts
@@ -68,6 +74,7 @@ class Writeback:
         self._inherited: list[Spool] = []  # from dead mounts
         self._until = math.inf  # of trio's time: so long it may be tried to send all, at the end
         self._waits: set[trio.CancelScope] = set()  # that end then at the latest
+        self._holders: list[Callable[[Spool], bool]] = []
         self._written_at = -math.inf  # when a file was begun last; trio's time
         self._lingering: set[Owed] = set()
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
@@ -81,28 +88,52 @@ class Writeback:
         self._written_at = trio.current_time()
         while not spool.writing and not spool.orphan:
             owed = self._owed.setdefault(spool, Owed())
-            async with owed.lock:
-                if spool.writing or self._owed.get(spool) is not owed:
-                    continue
-                if not owed.sending and not owed.active:
-                    if spool.row is None:
-                        row = await self._journal.begin(spool.remote, spool.path, spool.base)
-                        if spool.orphan:  # unlinked meanwhile
-                            await self._journal.done(row)
-                            return
-                        spool.row = row
-                        self._supersede(spool.remote, spool)
-                        self._spools.detach(spool)
-                    else:
-                        await self._journal.reopen(spool.row)
-                    spool.writing, owed.state = True, "writing"
-                    owed.hurry()  # an attempt that waits for its time is off
-                    continue
-            if self.later and owed.active and not owed.past_recall:
-                owed.sending = False  # nobody waits for it: it is sent as it is when it is closed again
-                owed.attempt.cancel()
-            if not await self._news(owed, self._patience):
+            if await self._take(spool, owed):
+                continue
+            if self.later and not owed.wanted and not owed.past_recall and spool.size <= _KEPT:
+                # nobody waits for it: it is sent as it is when it is closed again
+                async with self.holding(functools.partial(operator.is_, spool), calling_off=True):
+                    owed.sending = False
+                    await self._take(spool, owed)
+            elif not await self._news(owed, self._patience):
                 raise self._too_late(spool)
+
+    async def _take(self, spool: Spool, owed: Owed) -> bool:
+        """Have it for writing, unless it is being sent; whether there is nothing to wait for."""
+        async with owed.lock:
+            if spool.writing or self._owed.get(spool) is not owed:
+                return True
+            if owed.sending or owed.active:
+                return False
+            if spool.row is None:
+                row = await self._journal.begin(spool.remote, spool.path, spool.base)
+                if spool.orphan:  # unlinked meanwhile
+                    await self._journal.done(row)
+                    return True
+                spool.row = row
+                self._supersede(spool.remote, spool)
+                self._spools.detach(spool)
+            elif not await self._keep(spool, owed, spool.row):
+                await self._journal.reopen(spool.row)
+            spool.writing, owed.state = True, "writing"
+            owed.hurry()  # an attempt that waits for its time is off
+            return True
+
+    async def _keep(self, spool: Spool, owed: Owed, row: int) -> bool:
+        """Keep what was sealed, and is not sent yet, until what is written now is sealed; whether that can be."""
+        if spool.size > _KEPT:
+            return False
+        kept = spool.path.with_name(secrets.token_hex(12))
+        try:
+            await trio.to_thread.run_sync(_copy, spool.path, kept)
+            await self.sender.drop_temporary(spool, owed)
+            spool.row = await self._journal.keep(row, spool.path, kept)
+        except OSError as trouble:
+            _log.info("what was sealed of %s is not kept while it is written again: %s", spool.remote.uri, trouble)
+            kept.unlink(missing_ok=True)
+            return False
+        owed.kept = row, kept
+        return True
 
     def _supersede(self, remote: RemotePath, by: Spool) -> None:
         """What dead mounts have left for that place goes beside it."""
@@ -123,11 +154,15 @@ class Writeback:
                 spool.writing = False  # from here on writers wait for the lock
                 try:
                     await trio.to_thread.run_sync(spool.sync)
-                    await self._journal.seal(spool.row, spool.remote.path, spool.size)
+                    instead = owed.kept[0] if owed.kept is not None else None
+                    await self._journal.seal(spool.row, spool.remote.path, spool.size, instead)
                 except BaseException:
                     spool.writing = True
                     raise
                 owed.state, owed.trouble = "sealed", None
+                if owed.kept is not None:
+                    owed.kept[1].unlink(missing_ok=True)
+                    owed.kept = None
             elif spool.row is None:
                 return
             if now or trio.current_time() >= spool.sent_at + _EVERY:
@@ -207,7 +242,7 @@ class Writeback:
 
     def tried(self, spool: Spool) -> bool:
         """Whether some of it may have reached the platform."""
-        return (owed := self._owed.get(spool)) is None or bool(owed.sizes)
+        return (owed := self._owed.get(spool)) is None or owed.tried
 
     def forget(self, spool: Spool) -> None:
         """It is unlinked: never send it. The caller is `holding` it, so that nothing is on its way."""
@@ -227,27 +262,56 @@ class Writeback:
                 raise self._too_late(spool)
 
     @asynccontextmanager
-    async def holding(self, concerned: Callable[[Spool], bool]) -> AsyncIterator[None]:
-        """Nothing of the spools that are `concerned` is sent in this block: they are being moved, or removed."""
-        held = {spool: owed for spool, owed in self._owed.items() if concerned(spool)}
-        for owed in held.values():
-            owed.held += 1
+    async def holding(self, concerned: Callable[[Spool], bool], *, calling_off: bool = False) -> AsyncIterator[None]:
+        """Nothing of the spools that are `concerned` is sent in this block: they are being moved, or removed. What is
+        on its way is waited for, or called off."""
+        self._holders.append(concerned)
         try:
-            for spool in held:
-                await self._rest(spool)
+            for spool, owed in list(self._owed.items()):
+                if concerned(spool):
+                    if calling_off and owed.active:
+                        owed.attempt.cancel()
+                    await self._rest(spool)
             yield
         finally:
-            for owed in held.values():
-                owed.held -= 1
-                owed.hurry()
+            self._holders.remove(concerned)
+            for spool, owed in self._owed.items():
+                if concerned(spool):
+                    owed.hurry()
 
-    async def moved(self, old: RemotePath, new: RemotePath) -> None:
-        """A file or folder has a new path."""
+    def _is_held(self, spool: Spool) -> bool:
+        return any(concerned(spool) for concerned in self._holders)
+
+    async def moved(
+        self,
+        old: RemotePath,
+        new: RemotePath,
+        spool: Spool | None = None,
+        base: Version | None = None,
+        over: Spool | None = None,
+    ) -> None:
+        """A file or folder has a new path. The `spool` of it goes over what is of version `base` there; what `over` has
+        owed to that place is owed no more. The caller is `holding` all of them."""
+        gone = self._owed.get(over) if over is not None else None
+        rows: list[tuple[int, str | None]] = []
+        if over is not None and over.row is not None and gone is not None:
+            rows = [(over.row, gone.temporary), *([(gone.kept[0], None)] if gone.kept is not None else [])]
         self._spools.moved(old, new)
+        row = spool.row if spool is not None else None
+        if spool is not None and row is not None:
+            spool.base, spool.looked = base, -math.inf
+        await self._journal.moved(old, new, row=row, base=base, over=rows)
         for spool, owed in self._owed.items():
             if owed.temporary is not None and spool.remote.owner == new.owner:
                 owed.temporary = moved(owed.temporary, old, new)
-        await self._journal.moved(old, new)
+        if over is not None:
+            if rows and gone is not None:
+                if gone.kept is not None:
+                    gone.kept[1].unlink(missing_ok=True)
+                if gone.temporary is not None:
+                    self.leftovers.remove(rows[0][0], over.storage, gone.temporary)
+                over.row = gone.temporary = gone.kept = None
+            self.forget(over)
 
     # sending ---------------------------------------------------------------------------------------------------------
 
@@ -256,10 +320,7 @@ class Writeback:
         pause = _AGAIN_FIRST
         try:
             while not spool.writing and not spool.orphan:
-                if owed.held:
-                    await owed.nudge.wait()
-                    continue
-                if self._lingers(owed):
+                if self._is_held(spool) or self._lingers(owed):
                     await owed.nudge.wait()
                     continue
                 if not owed.sending:
@@ -271,11 +332,13 @@ class Writeback:
                     await self._news(other, self._patience)
                     continue
                 try:
-                    owed.active = True
-                    with trio.CancelScope() as owed.attempt:
-                        async with self._limit:
+                    async with self._limit:
+                        if not owed.sending or self._is_held(spool) or spool.orphan:
+                            continue  # that has changed while it waited for its turn
+                        owed.active = True
+                        with trio.CancelScope() as owed.attempt:
                             await self._send(spool, owed)
-                        return
+                            return
                     owed.active = False  # called off
                     owed.tell()
                 except Exception as error:  # noqa: BLE001  # an edge, as below
@@ -284,13 +347,14 @@ class Writeback:
                     else:  # a fault of ours is told to those who wait: the mount goes on
                         _log.exception("%s can't be sent", spool.remote.uri)
                         trouble = OSError(errno.EIO, "a fault of the mount: see its log")
+                    _log.warning("%s is not there yet: %s", spool.remote.uri, trouble)
+                    with suppress(OSError):  # a full disk must not end the mount
+                        if spool.row is not None:
+                            await self._journal.trouble(spool.row, str(trouble), getattr(trouble, "request_id", None))
                     owed.trouble, owed.sending, owed.active = trouble, False, False
                     owed.tell()
                     self._turned()
                     self.on_trouble(spool, trouble)
-                    _log.warning("%s is not there yet: %s", spool.remote.uri, trouble)
-                    if spool.row is not None:
-                        await self._journal.trouble(spool.row, str(trouble), getattr(trouble, "request_id", None))
                     with trio.move_on_after(pause):
                         await owed.nudge.wait()
                     pause = min(pause * 2, _AGAIN_MOST)
@@ -312,13 +376,16 @@ class Writeback:
     async def _send(self, spool: Spool, owed: Owed) -> None:
         entry = await self.sender.send(spool, owed)
         # no await from here: whoever looks sees it owed or settled
-        spool.row, owed.temporary, owed.recovered = None, None, False
+        if owed.recovered:
+            self._inherited.remove(spool)
+        spool.row, owed.temporary, owed.recovered, owed.wanted = None, None, False, False
         spool.sent_at = trio.current_time()
         owed.trouble = None
         self._owed.pop(spool, None)
         self._arrived += 1
         self._turned()
         self._spools.settled(spool, entry.version)
+        spool.base = standing(entry)
         self.on_settled(spool, spool.remote, entry)
 
     def _lingers(self, owed: Owed) -> bool:
@@ -347,11 +414,17 @@ class Writeback:
         """Take back what an unlinked spool has on its way."""
         self._owed.pop(spool, None)
         row, spool.row = spool.row, None
-        if row is not None:
-            if owed.temporary is not None:
+        try:
+            if owed.kept is not None:
+                await self._journal.done(owed.kept[0])
+                owed.kept[1].unlink(missing_ok=True)
+            if row is not None and owed.temporary is not None:
+                await self._journal.leave(row, owed.temporary)
                 self.leftovers.remove(row, spool.storage, owed.temporary)
-            else:
+            elif row is not None:
                 await self._journal.done(row)
+        except OSError as trouble:  # as above; what is left of it is seen by the next mount
+            _log.warning("%s: %s", spool.remote.uri, trouble)
         spool.writing = False
         self._spools.rest(spool)
 
@@ -382,7 +455,7 @@ class Writeback:
             self._supersede(spool.remote, spool)
             ours = [it for it in self._owed if it not in self._inherited and it.dirty and it.remote == spool.remote]
             self._inherited.append(spool)
-            owed = self._owed[spool] = Owed(row.state, row.temporary, recovered=True, size=row.size)
+            owed = self._owed[spool] = Owed(row.state, row.temporary, recovered=True, sent=row.sent or "")
             owed.superseded = bool(ours)  # which was written later, and has its place
             owed.sending = owed.running = True
             self._nursery.start_soon(self._run, spool, owed)
@@ -434,6 +507,14 @@ class Writeback:
             yield
         finally:
             self._waits.discard(scope)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """To the disk."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _size(path: str) -> int:

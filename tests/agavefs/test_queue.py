@@ -80,9 +80,11 @@ async def test_who_waits_elsewhere_goes_on_waiting(mount: Mount) -> None:
 async def test_with_write_back_close_does_not_wait_and_the_platform_has_it_soon(mount: Mount) -> None:
     with mount.tenant.faults.slow("files.importData"):
         await mount.sh("printf 1 > one; printf 22 > two; cat one two")
-        for name in ("one", "two"):
-            await is_queued(mount, name, "on its way")
-        assert sorted(state for state, _ in rows(mount)) == ["sending", "sending"]
+
+        async def are_sent() -> bool:
+            return [state for state, _ in rows(mount)] == ["sending", "sending"]
+
+        await mount.until(are_sent)
     await mount.all_sent()
     assert (there(mount, "one"), there(mount, "two")) == (b"1", b"22")
 

@@ -223,9 +223,11 @@ async def test_what_is_open_is_not_sent_before_it_is_closed(mount: Mount) -> Non
 
 
 async def test_what_failed_is_tried_again_without_waiting_for_its_turn(mount: Mount) -> None:
-    with mount.tenant.faults.refusing("files.importData", status=403):
+    with mount.tenant.faults.refusing("files.importData", status=403) as refusal:
         await fails(mount, "f", "x")
-    done = await mount.agavefs("recover", "send", await number_of(mount, "f"))
+        number = await number_of(mount, "f")
+        await refusal.met(4)  # it has some seconds to wait for by now
+    done = await mount.agavefs("recover", "send", number)
     assert done.returncode == 0, done.stderr
     await mount.all_sent()
     assert there(mount, "f") == b"x"
