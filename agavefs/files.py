@@ -248,7 +248,7 @@ class Files:
         inode.spool, inode.shown = spool, UNSETTLED
         inode.uses += 1
         self._looks.attributes.forget(inode.path)
-        self._looks.attributes.note(inode.path, UNSETTLED, mode=mode & 0o777)
+        self._looks.attributes.note(inode.path, UNSETTLED, mode=mode & 0o7777)
         return SpoolHandle(spool, self._fetcher, self._writeback, writable=True)
 
     async def begin(self, inode: Inode, handle: SpoolHandle) -> Opened:

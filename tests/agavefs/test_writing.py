@@ -315,6 +315,18 @@ async def test_a_read_only_mount_changes_nothing(mount: Mount) -> None:
     assert (await mount.home.stat()).st_mode & 0o222 == 0
 
 
+async def test_what_is_new_has_the_mode_it_was_made_with(mount: Mount) -> None:
+    program = "import os; os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4755))"
+    assert await mount.sh('umask 077; python3 -c "$1"; stat -c %a d f', program) == "1700\n4700\n"
+
+
+async def test_a_name_that_is_too_long_is_told_as_that_also_when_it_is_looked_for(mount: Mount) -> None:
+    for act in (Path.stat, Path.touch, Path.mkdir):
+        with pytest.raises(OSError) as told:
+            await trio.to_thread.run_sync(act, Path(mount.home) / ("x" * 256))
+        assert told.value.errno == errno.ENAMETOOLONG
+
+
 async def test_a_large_file_goes_up_and_comes_down_whole(mount: Mount) -> None:
     programs = "head -c 40000000 /dev/urandom > $1; cp $1 big; cmp $1 big; dd if=big of=again bs=3M; cmp big again"
     assert await mount.sh(programs, mount.folder / "big") == ""
