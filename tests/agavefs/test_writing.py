@@ -315,6 +315,24 @@ async def test_a_read_only_mount_changes_nothing(mount: Mount) -> None:
     assert (await mount.home.stat()).st_mode & 0o222 == 0
 
 
+@pytest.mark.xfail(strict=True, reason="of what is as young as that each descriptor has a spool of its own")
+async def test_two_writers_of_a_file_that_others_have_just_changed_lose_nothing(mount: Mount) -> None:
+    place = mount.tenant.path("data.demo", "/alice/f")
+    place.write_bytes(b"0123456789")
+    os.utime(place, (4e9, 4e9))  # as if just now, for as long as the test takes
+
+    def act() -> None:
+        one, other = (os.open(mount.home / "f", os.O_RDWR) for _ in range(2))
+        os.pwrite(one, b"a", 0)
+        os.pwrite(other, b"b", 1)
+        os.close(one)
+        os.close(other)
+
+    await trio.to_thread.run_sync(act)
+    await mount.all_sent()
+    assert there(mount, "f") == b"ab23456789"
+
+
 async def test_what_is_new_has_the_mode_it_was_made_with(mount: Mount) -> None:
     program = "import os; os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4755))"
     assert await mount.sh('umask 077; python3 -c "$1"; stat -c %a d f', program) == "1700\n4700\n"
