@@ -6,9 +6,12 @@ import ctypes
 import fcntl
 import mmap
 import os
+import resource
 import select
 import shutil
+import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.agavefs.calls.steps import (
@@ -27,6 +30,7 @@ from tests.agavefs.calls.steps import (
     made,
     short,
     system,
+    with_fd,
 )
 
 
@@ -132,6 +136,24 @@ def cutting_and_lengthening(steps: Steps, at: Path) -> None:
     steps("to its own size", os.truncate, at / "f", 1)
     steps("to another", os.truncate, at / "f", 2)
     steps("it is modified", lambda: (at / "f").stat().st_mtime_ns > OLD)
+
+
+@case
+def a_limit_to_the_size_of_files(steps: Steps, at: Path) -> None:
+    def limited(act: Callable[[int], object]) -> Callable[[], None]:
+        def child() -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+            with_fd(at / "f", act, os.O_RDWR)
+
+        return child
+
+    made(at / "f")
+    steps("write below it", in_a_child, limited(lambda fd: os.pwrite(fd, b"x" * 100, 4000)))
+    steps("write over it", in_a_child, limited(lambda fd: os.pwrite(fd, b"x" * 100, 4950)))
+    steps("write beyond it", in_a_child, limited(lambda fd: os.pwrite(fd, b"x", 5000)))
+    steps("lengthen beyond it", in_a_child, limited(lambda fd: os.ftruncate(fd, 5001)))
+    steps("after", lambda: short((at / "f").read_bytes()))
 
 
 @case

@@ -12,9 +12,8 @@ import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from tests.agavefs.calls.steps import Steps, case, folder, in_a_child, made, plant, system
+from tests.agavefs.calls.steps import Steps, case, folder, in_a_child, made, plant, system, with_fd
 
 
 @case
@@ -142,14 +141,6 @@ def the_filesystem(steps: Steps, at: Path) -> None:
     steps("pathconf of a name", os.pathconf, at, "PC_NAME_MAX")
     steps("pathconf of a path", os.pathconf, at, "PC_PATH_MAX")
     steps("pathconf of a link", os.pathconf, at, "PC_LINK_MAX")
-
-
-def with_fd(path: Path, act: Callable[[int], Any]) -> Any:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        return act(fd)
-    finally:
-        os.close(fd)
 
 
 @case

@@ -157,3 +157,11 @@ def in_a_child(act: Callable[[], object]) -> str:
         return signal.Signals(os.WTERMSIG(status)).name
     code = os.WEXITSTATUS(status)
     return errno.errorcode.get(code, "unknown") if code else "done"
+
+
+def with_fd(path: Path, act: Callable[[int], Any], flags: int = os.O_RDONLY) -> Any:
+    fd = os.open(path, flags)
+    try:
+        return act(fd)
+    finally:
+        os.close(fd)
