@@ -18,6 +18,7 @@ import trio
 from tests.agavefs.mounting import LONG, Mount
 
 ROOT = Path(__file__).parents[2]
+TOLD = 60  # lines of what was done, when something is wrong
 LASTING = [
     pytest.param(9, id="short"),
     pytest.param(float(os.environ.get("FSX_SECONDS", "600")) / 2, id="long", marks=pytest.mark.soak),
@@ -34,7 +35,8 @@ async def exercise(mount: Mount, seconds: float, *words: str) -> None:
             [sys.executable, "-m", "tests.agavefs.fsx", str(folder), str(platform), str(seed), str(seconds), *words],
             check=False, capture_stdout=True, capture_stderr=True, env=mount.environ, cwd=ROOT,
         )  # fmt: skip
-    assert done.returncode == 0, f"with seed {seed}: {done.stderr.decode()}\n{mount.log[-3000:]}"
+    last = "\n".join(done.stderr.decode().splitlines()[-TOLD:])
+    assert done.returncode == 0, f"with seed {seed}: {last}\n{mount.log[-3000:]}"
     told = json.loads(done.stdout)
     await mount.all_sent()
     there = {name: hashlib.sha256((platform / name).read_bytes()).hexdigest() for name in told["files"]}
