@@ -428,7 +428,10 @@ class Files:
         node = inode.node
         if not isinstance(node, StorageFile) or inode.entry.version == before or self._is_own(inode):
             return
-        if (spool := inode.spool or self._spools.find(node.remote, before)) is not None:
+        spool = inode.spool
+        if spool is None or spool.version != before:  # else it is of what stood there before others wrote
+            spool = self._spools.find(node.remote, before)
+        if spool is not None:
             self._spools.detach(spool)
             self._spools.settled(spool, inode.entry.version)
             spool.stamp = None

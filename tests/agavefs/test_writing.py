@@ -333,6 +333,14 @@ async def test_two_writers_of_a_file_that_others_have_just_changed_lose_nothing(
     assert there(mount, "f") == b"ab23456789"
 
 
+@pytest.mark.mount("--cache-ttl=0")
+async def test_what_others_have_put_in_the_place_of_ours_is_what_is_renamed(mount: Mount) -> None:
+    await mount.sh("touch f; echo old > g")
+    await mount.all_sent()
+    mount.tenant.path("data.demo", "/alice/f").write_bytes(b"theirs\n")
+    assert await mount.sh("mv f g; cat g") == "theirs\n"
+
+
 async def test_what_is_new_has_the_mode_it_was_made_with(mount: Mount) -> None:
     program = "import os; os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4755))"
     assert await mount.sh('umask 077; python3 -c "$1"; stat -c %a d f', program) == "1700\n4700\n"
