@@ -199,7 +199,11 @@ class Exerciser:
         self.put(target, act, data)
 
     def rename(self) -> None:
-        name = self.random.choice([name for name in NAMES if name != self.name])
+        # what replaces another is as if it was changed just now: see `replace_behind`
+        names = [name for name in NAMES if name != self.name and (self.alone or name not in self.files)]
+        if not names:
+            return
+        name = self.random.choice(names)
         self.note(f"rename to {name}")
         (self.folder / self.name).rename(self.folder / name)
         self.files[name] = self.files.pop(self.name)
