@@ -434,7 +434,6 @@ class Files:
         if spool is not None:
             self._spools.detach(spool)
             self._spools.settled(spool, inode.entry.version)
-            spool.stamp = None
         inode.shown = inode.entry.version if inode.shown == before else None
 
     async def let_go(self, inode: Inode) -> None:

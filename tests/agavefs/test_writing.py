@@ -341,6 +341,25 @@ async def test_what_others_have_put_in_the_place_of_ours_is_what_is_renamed(moun
     assert await mount.sh("mv f g; cat g") == "theirs\n"
 
 
+@pytest.mark.mount("--cache-size=1M")
+async def test_what_was_written_here_and_given_back_since_is_fetched_again(mount: Mount) -> None:
+    for name in ("f", "g"):
+        place = mount.tenant.path("data.demo", f"/alice/{name}")
+        place.write_bytes(b"0123456789abcdef" * 200_000)
+        os.utime(place, (1e9, 1e9))
+
+    def act() -> bytes:
+        with (Path(mount.home) / "f").open("r+b", buffering=0) as file:
+            file.write(b"ours")
+            os.fsync(file.fileno())
+            (Path(mount.home) / "g").read_bytes()  # more than there is room for
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            file.seek(0)
+            return file.read()
+
+    assert await trio.to_thread.run_sync(act) == there(mount, "f")
+
+
 async def test_what_is_new_has_the_mode_it_was_made_with(mount: Mount) -> None:
     program = "import os; os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4755))"
     assert await mount.sh('umask 077; python3 -c "$1"; stat -c %a d f', program) == "1700\n4700\n"
