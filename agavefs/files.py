@@ -252,7 +252,7 @@ class Files:
         inode.spool, inode.shown = spool, UNSETTLED
         inode.uses += 1
         self._looks.attributes.forget(inode.path)
-        self._looks.attributes.note(inode.path, UNSETTLED, mode=mode & 0o777)
+        self._looks.attributes.note(inode.path, UNSETTLED, mode=mode & 0o7777)
         return SpoolHandle(spool, self._fetcher, self._writeback, writable=True)
 
     async def begin(self, inode: Inode, handle: SpoolHandle) -> Opened:
@@ -474,10 +474,12 @@ class Files:
         node = inode.node
         if not isinstance(node, StorageFile) or inode.entry.version == before or self._is_own(inode):
             return
-        if (spool := inode.spool or self._spools.find(node.remote, before)) is not None:
+        spool = inode.spool
+        if spool is None or spool.version != before:  # else it is of what stood there before others wrote
+            spool = self._spools.find(node.remote, before)
+        if spool is not None:
             self._spools.detach(spool)
             self._spools.settled(spool, inode.entry.version)
-            spool.stamp = None
         inode.shown = inode.entry.version if inode.shown == before else None
 
     async def let_go(self, inode: Inode) -> None:

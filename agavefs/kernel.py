@@ -203,7 +203,7 @@ class Kernel(pyfuse3.Operations):
 
     @handler()
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
-        return self._attributes(await self.names.mkdir(parent_inode, os.fsdecode(name), ctx.pid))
+        return self._attributes(await self.names.mkdir(parent_inode, os.fsdecode(name), mode, ctx.pid))
 
     @handler()
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:

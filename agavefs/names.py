@@ -134,6 +134,7 @@ class Names:
 
     async def lookup(self, parent: int, name: str) -> Look:
         """What is at a name; the kernel knows it once more. NotFound."""
+        _must_fit(name)
         inode = await self._looks.child(self._inodes[parent], name)
         self._inodes.looked_up(inode)
         return self._looks.look(inode)
@@ -212,13 +213,14 @@ class Names:
 
     # making ----------------------------------------------------------------------------------------------------------
 
-    async def mkdir(self, parent: int, name: str, who: int = 0) -> Look:
+    async def mkdir(self, parent: int, name: str, mode: int, who: int = 0) -> Look:
         """Make a folder, for the program of that number. AlreadyThere."""
         async with self._changing.one_of_many():
             folder = self._folder(parent, name)
             entry = (await folder.mkdir(name)).entry
             inode = self._inodes.see(self._inodes[parent], name, entry, None, time.monotonic(), time.time())
             self._looks.attributes.forget(inode.path)
+            self._looks.attributes.note(inode.path, None, mode=mode & 0o7777)
             self._inodes.looked_up(inode)
             self._fillers.makes(who, inode.path)
             return self._looks.look(inode)
@@ -480,8 +482,7 @@ class Names:
         node = inode.node
         if not isinstance(node, StorageDirectory):
             raise WrongKind(f"{inode.path} is no folder", directory_expected=True)
-        if len(os.fsencode(name)) > _NAME_MOST:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        _must_fit(name)
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -493,3 +494,9 @@ class Names:
         if name.startswith(TEMPORARY):
             raise BadArgument(f"{name!r} can't be used", hint=f"names that begin with {TEMPORARY} are the mount's own")
         return node
+
+
+def _must_fit(name: str) -> None:
+    # the kernel would let 1,024 bytes pass
+    if len(os.fsencode(name)) > _NAME_MOST:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))

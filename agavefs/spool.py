@@ -426,6 +426,7 @@ class Spools:
     def settled(self, spool: Spool, version: Version | None) -> None:
         """The platform has it, as that version: it can be found by it."""
         spool.version = spool.base = version
+        spool.stamp = None  # that was of what was there before
         if version is not None and not spool.orphan and not spool.gone:
             self._clean[(spool.remote, version)] = spool
         self.rest(spool)

@@ -317,6 +317,62 @@ async def test_a_read_only_mount_changes_nothing(mount: Mount) -> None:
     assert (await mount.home.stat()).st_mode & 0o222 == 0
 
 
+async def test_two_writers_of_a_file_that_others_have_just_changed_lose_nothing(mount: Mount) -> None:
+    place = mount.tenant.path("data.demo", "/alice/f")
+    place.write_bytes(b"0123456789")
+    os.utime(place, (4e9, 4e9))  # as if just now, for as long as the test takes
+
+    def act() -> None:
+        one, other = (os.open(mount.home / "f", os.O_RDWR) for _ in range(2))
+        os.pwrite(one, b"a", 0)
+        os.pwrite(other, b"b", 1)
+        os.close(one)
+        os.close(other)
+
+    await trio.to_thread.run_sync(act)
+    await mount.all_sent()
+    assert there(mount, "f") == b"ab23456789"
+
+
+@pytest.mark.mount("--cache-ttl=0")
+async def test_what_others_have_put_in_the_place_of_ours_is_what_is_renamed(mount: Mount) -> None:
+    await mount.sh("touch f; echo old > g")
+    await mount.all_sent()
+    mount.tenant.path("data.demo", "/alice/f").write_bytes(b"theirs\n")
+    assert await mount.sh("mv f g; cat g") == "theirs\n"
+
+
+@pytest.mark.mount("--cache-size=1M")
+async def test_what_was_written_here_and_given_back_since_is_fetched_again(mount: Mount) -> None:
+    for name in ("f", "g"):
+        place = mount.tenant.path("data.demo", f"/alice/{name}")
+        place.write_bytes(b"0123456789abcdef" * 200_000)
+        os.utime(place, (1e9, 1e9))
+
+    def act() -> bytes:
+        with (Path(mount.home) / "f").open("r+b", buffering=0) as file:
+            file.write(b"ours")
+            os.fsync(file.fileno())
+            (Path(mount.home) / "g").read_bytes()  # more than there is room for
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            file.seek(0)
+            return file.read()
+
+    assert await trio.to_thread.run_sync(act) == there(mount, "f")
+
+
+async def test_what_is_new_has_the_mode_it_was_made_with(mount: Mount) -> None:
+    program = "import os; os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4755))"
+    assert await mount.sh('umask 077; python3 -c "$1"; stat -c %a d f', program) == "1700\n4700\n"
+
+
+async def test_a_name_that_is_too_long_is_told_as_that_also_when_it_is_looked_for(mount: Mount) -> None:
+    for act in (Path.stat, Path.touch, Path.mkdir):
+        with pytest.raises(OSError) as told:
+            await trio.to_thread.run_sync(act, Path(mount.home) / ("x" * 256))
+        assert told.value.errno == errno.ENAMETOOLONG
+
+
 async def test_a_large_file_goes_up_and_comes_down_whole(mount: Mount) -> None:
     programs = "head -c 40000000 /dev/urandom > $1; cp $1 big; cmp $1 big; dd if=big of=again bs=3M; cmp big again"
     assert await mount.sh(programs, mount.folder / "big") == ""
