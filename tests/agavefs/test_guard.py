@@ -114,7 +114,7 @@ async def test_a_fault_in_the_background_is_told_to_who_waits(
 
     async with mounted_here(tenant, tmp_path) as door:
         tenant.path("data.demo", "/alice/g").write_bytes(b"y")
-        for place in ("agavefs.fetch.Fetcher._fetch", "agavefs.writeback.Writeback._step"):
+        for place in ("agavefs.fetch.Fetcher._fetch", "agavefs.sending.Sender._step"):
             with monkeypatch.context() as patch:
                 patch.setattr(place, broken)
                 with pytest.raises(OSError) as told:
