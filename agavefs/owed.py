@@ -10,6 +10,7 @@ import trio
 
 from agavefs.journal import State
 from agavesh.client.errors import AgaveError
+from agavesh.client.storage import Version
 
 Trouble = AgaveError | OSError
 
@@ -28,6 +29,7 @@ class Owed:
     ) -> None:
         self.state, self.temporary, self.recovered = state, temporary, recovered
         self.sizes = {size} if state in ("sending", "beside", "aside") else set[int]()
+        self.instead: Version | None = None  # what was in its place, after it had been put there, and is not it
         self.superseded = False  # recovered, and its place has been written anew since
         self.since = time.time()
         self.lock = trio.Lock()

@@ -36,17 +36,19 @@ class Sender:
         # what stands in the place of a spool, as the platform has told a moment ago or tells now
         self.now: Callable[[Spool], Awaitable[Version | None]] = now
 
-    async def send(self, spool: Spool, owed: Owed) -> Entry:
-        """Bring it to its place; what the platform tells of it there. AgaveError or OSError if it is not there yet."""
+    async def send(self, spool: Spool, owed: Owed) -> Entry | None:
+        """Bring it to its place; what the platform tells of it there, None if others have changed that since.
+
+        AgaveError or OSError if it is not there yet.
+        """
         assert spool.row is not None
         owed.past_recall = owed.state in _BESIDE
         if owed.superseded and not owed.past_recall:
             await self._turn_aside(spool, owed)
         if spool.base is None and owed.state not in _BESIDE:
-            entry = await self._new(spool, owed, spool.row)
+            entry: Entry | None = await self._new(spool, owed, spool.row)
         else:
             entry = await self._over(spool, owed, spool.row)
-        _check(entry, spool)
         if owed.temporary is None:
             await self._journal.done(spool.row)
         else:  # nobody has to wait for that
@@ -64,9 +66,11 @@ class Sender:
         with Counted(spool.path, owed, spool.size) as file:
             # what an earlier attempt has left to be settled might be taken for this one by its size
             size = None if again else spool.size
-            return await spool.storage.put(spool.remote.path, file, patience=_STAGING, size=size)
+            entry = await spool.storage.put(spool.remote.path, file, patience=_STAGING, size=size)
+        _check(entry, spool)
+        return entry
 
-    async def _over(self, spool: Spool, owed: Owed, row: int) -> Entry:
+    async def _over(self, spool: Spool, owed: Owed, row: int) -> Entry | None:
         """Send what replaces a file: beside it first, and then over it, if it is still what we know."""
         storage = spool.storage
         if owed.state not in _BESIDE:
@@ -76,18 +80,23 @@ class Sender:
             there = await now(spool)
             if not _unchanged(spool, owed, there):
                 await self._turn_aside(spool, owed)
-            if there is None or spool.base is None:
-                return await self._put_in_place(spool, owed)
             owed.sizes.add(spool.size)
+            if there is None or spool.base is None:
+                return await self._put_in_place(spool, owed, row)
             try:
                 await storage.copy(owed.temporary, spool.remote.path)
                 await self._step(row, owed, "placed", owed.temporary)
+            except NotFound:
+                if there == spool.base:
+                    await self._step(row, owed, "sealed", None)  # what went up is gone: it is sent again
+                    raise
+                return await self._put_in_place(spool, owed, row)  # an earlier attempt has done so
             except (NotAllowed, BadRequest, Unsupported) as refused:
                 _log.info("%s can't be copied to, and is exchanged: %s", spool.remote.uri, refused)
                 await self._step(row, owed, "aside", owed.temporary)
         if owed.state == "aside":
             return await self._exchange(spool, owed)
-        return await storage.stat(spool.remote.path)
+        return await self._in_place(spool, owed)
 
     async def _beside(self, spool: Spool, owed: Owed, row: int) -> None:
         await self._drop_temporary(spool, owed)
@@ -98,15 +107,35 @@ class Sender:
         _check(entry, spool)
         await self._step(row, owed, "beside", temporary)
 
-    async def _put_in_place(self, spool: Spool, owed: Owed) -> Entry:
+    async def _put_in_place(self, spool: Spool, owed: Owed, row: int) -> Entry | None:
         """Give what is beside its own name, where nothing stands any more."""
         assert owed.temporary is not None
-        with suppress(NotFound):  # we have done so before
+        try:
             await spool.storage.move(owed.temporary, spool.remote.path)
-        owed.temporary = None
-        return await spool.storage.stat(spool.remote.path)
+        except NotFound:
+            there = await now(spool)
+            if there is None or there[0] != spool.size:  # else an earlier attempt has done so
+                await self._step(row, owed, "sealed", None)  # what went up is gone: it is sent again
+                raise
+        entry = await self._in_place(spool, owed)
+        owed.temporary = None  # not sooner: until here it may have to be tried again
+        return entry
 
-    async def _exchange(self, spool: Spool, owed: Owed) -> Entry:
+    async def _in_place(self, spool: Spool, owed: Owed) -> Entry | None:
+        """What is in its place, where it has been put; None if others have changed that since. StagingFailed if it may
+        not be all there yet."""
+        try:
+            entry = await spool.storage.stat(spool.remote.path)
+        except NotFound:
+            return None
+        if entry.size != spool.size:
+            before, owed.instead = owed.instead, entry.version
+            if before is None or before != entry.version:  # a platform that takes its time goes on with it
+                _check(entry, spool)
+            return None
+        return entry
+
+    async def _exchange(self, spool: Spool, owed: Owed) -> Entry | None:
         """Have what is beside and its place change names, as far as a crash has not found that done."""
         assert owed.temporary is not None
         storage, place = spool.storage, spool.remote.path
@@ -123,8 +152,9 @@ class Sender:
                 await storage.move(owed.temporary, place)
         with suppress(NotFound):
             await storage.grant(place, await storage.grants(old))
-        owed.temporary = old
-        return await storage.stat(place)
+        entry = await self._in_place(spool, owed)
+        owed.temporary = old  # not sooner: who tries again would exchange them once more
+        return entry
 
     async def _turn_aside(self, spool: Spool, owed: Owed) -> None:
         """Others have changed its place: it goes beside that, under a name that says so."""

@@ -68,7 +68,7 @@ class Writeback:
         self._until = math.inf  # of trio's time: so long it may be tried to send all, at the end
         self._waits: set[trio.CancelScope] = set()  # that end then at the latest
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
-        self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
+        self.on_settled: Callable[[Spool, RemotePath, Entry | None], None] = lambda spool, remote, entry: None
         self.on_trouble: Callable[[Spool, Trouble], None] = lambda spool, trouble: None
 
     # what writers ask ------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class Writeback:
         self._owed.pop(spool, None)
         self._arrived += 1
         self._turned()
-        self._spools.settled(spool, entry.version)
+        self._spools.settled(spool, None if entry is None else entry.version)
         self.on_settled(spool, spool.remote, entry)
 
     def _turned(self) -> None:
