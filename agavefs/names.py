@@ -400,6 +400,7 @@ class Names:
         replaced = there.entry.version if there is not None else None
         if there is not None and there.spool is not None and there.spool.dirty:
             replaced = there.spool.base
+        known = spool is None or not spool.dirty or only_here or await self._writeback.unchanged(spool)
         if not only_here:
             if there is not None and inode.entry.is_dir:
                 await self._take_folder(there)
@@ -408,7 +409,7 @@ class Names:
         if there is not None and there.spool is not None:
             self._writeback.forget(there.spool)
         await self._writeback.moved(node.remote, new)
-        if spool is not None and spool.dirty:
+        if spool is not None and spool.dirty and known:  # else what was moved is others', and ours is not to replace it
             await self._writeback.sender.rebase(spool, replaced if only_here else entry.version)
         return msgspec.structs.replace(entry, name=name)
 

@@ -59,7 +59,7 @@ class Sender:
     async def _new(self, spool: Spool, owed: Owed, row: int) -> Entry:
         """Send what is new, under its own name."""
         again = bool(owed.sizes)
-        if not _unchanged(spool, owed, await (now if again else self.now)(spool)):
+        if not unchanged(spool, owed, await (now if again else self.now)(spool)):
             await self._turn_aside(spool, owed)
         await self._step(row, owed, "sending", None)
         owed.sizes.add(spool.size)
@@ -78,7 +78,7 @@ class Sender:
         assert owed.temporary is not None
         if owed.state == "beside":
             there = await now(spool)
-            if not _unchanged(spool, owed, there):
+            if not unchanged(spool, owed, there):
                 await self._turn_aside(spool, owed)
             owed.sizes.add(spool.size)
             if there is None or spool.base is None:
@@ -199,7 +199,7 @@ async def _is_there(spool: Spool, path: str) -> bool:
     return False
 
 
-def _unchanged(spool: Spool, owed: Owed, there: Version | None) -> bool:
+def unchanged(spool: Spool, owed: Owed, there: Version | None) -> bool:
     """Whether what is `there` now is what was when it was begun, or may come of an earlier attempt of ours."""
     return there is None or there == spool.base or there[0] in owed.sizes
 

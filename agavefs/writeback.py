@@ -20,7 +20,7 @@ import trio
 from agavefs.journal import Journal, Row
 from agavefs.leftovers import Leftovers
 from agavefs.owed import Owed, Trouble
-from agavefs.sending import Sender, moved
+from agavefs.sending import Sender, moved, now, unchanged
 from agavefs.spool import Spool, Spools
 from agavesh.client.errors import (
     AgaveError,
@@ -197,6 +197,11 @@ class Writeback:
         async with self.holding(lambda other: other is spool):
             yield
             self.forget(spool)
+
+    async def unchanged(self, spool: Spool) -> bool:
+        """Whether what is in its place now is what it was begun from, or may come of us."""
+        owed = self._owed.get(spool)
+        return owed is None or unchanged(spool, owed, await now(spool))
 
     def tried(self, spool: Spool) -> bool:
         """Whether some of it may have reached the platform."""

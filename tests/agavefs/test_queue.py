@@ -145,6 +145,22 @@ async def test_with_write_back_what_others_made_meanwhile_stays(mount: Mount, ag
     assert await SystemStorage(agave, "data.demo").stat("/alice/f")
 
 
+@later
+@pytest.mark.parametrize("over", [True, False])
+async def test_with_write_back_what_others_made_meanwhile_stays_under_another_name(mount: Mount, over: bool) -> None:
+    await mount.sh("printf old > f; [ $1 = False ] || printf other > g", str(over))
+    await mount.all_sent()
+    with mount.tenant.faults.refusing("files.importData", 503):
+        await mount.sh("printf ours > f")
+        await is_queued(mount, "f", "tried again soon")
+        Path(mount.tenant.path("data.demo", "/alice/f")).write_bytes(b"theirs")
+        await mount.sh("mv f g")
+    await mount.all_sent()
+    assert there(mount, "g") == b"theirs"
+    (ours,) = mount.tenant.path("data.demo", "/alice").glob("g~conflict*")
+    assert ours.read_bytes() == b"ours"
+
+
 async def test_umount_gives_up_when_it_is_told_to(tenant: Tenant, tmp_path: Path) -> None:
     async with mounted(tenant, tmp_path, "--write-back") as mount:
         with tenant.faults.slow("files.importData"):
