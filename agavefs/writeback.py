@@ -81,18 +81,22 @@ class Writeback:
                 if spool.writing or self._owed.get(spool) is not owed:
                     continue
                 if not owed.sending and not owed.active:
-                    if spool.row is None:
-                        row = await self._journal.begin(spool.remote, spool.path, spool.base)
-                        if spool.orphan:  # unlinked meanwhile
-                            await self._journal.done(row)
-                            return
-                        spool.row = row
-                        self._supersede(spool.remote, spool)
-                        self._spools.detach(spool)
-                    else:
-                        await self._journal.reopen(spool.row)
-                    spool.writing, owed.state = True, "writing"
-                    owed.hurry()  # an attempt that waits for its time is off
+                    owed.held += 1  # while the journal is told nothing begins: what is there is to change
+                    try:
+                        if spool.row is None:
+                            row = await self._journal.begin(spool.remote, spool.path, spool.base)
+                            if spool.orphan:  # unlinked meanwhile
+                                await self._journal.done(row)
+                                return
+                            spool.row = row
+                            self._supersede(spool.remote, spool)
+                            self._spools.detach(spool)
+                        else:
+                            await self._journal.reopen(spool.row)
+                        spool.writing, owed.state = True, "writing"
+                    finally:
+                        owed.held -= 1
+                        owed.hurry()  # an attempt that waits for its time is off
                     continue
             if self.later and owed.active and not owed.past_recall:
                 owed.sending = False  # nobody waits for it: it is sent as it is when it is closed again

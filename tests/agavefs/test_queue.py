@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,29 @@ async def test_with_write_back_what_is_written_again_on_its_way_arrives_as_it_wa
     await mount.sh("for n in 2 3 4 5; do echo $n >> f; done; cat f")
     await mount.all_sent()
     assert there(mount, "f") == b"1\n2\n3\n4\n5\n"
+
+
+_AGAIN = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[2])
+for turn in range(100):
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        file.write(b"%d\\n" % turn * 100)
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        file.write(b"half")
+        print(*(state for state, in db.execute("SELECT state FROM owed")))
+        file.write(b" and half, of %d\\n" % turn)
+"""
+
+
+@later
+async def test_with_write_back_nothing_is_sent_while_it_is_written_again(mount: Mount) -> None:
+    (journal,) = mount.folder.glob("state/agavesh/*/mounts/cache/journal.db")
+    done = await mount.run(sys.executable, "-c", _AGAIN, mount.home / "f", journal)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.splitlines()) <= {"writing", "writing hidden", "hidden writing"}
+    await mount.all_sent()
+    assert there(mount, "f") == b"half and half, of 99\n"
 
 
 @later
