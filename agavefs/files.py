@@ -453,14 +453,14 @@ class Files:
             return await now(spool)
         return None if entry is None else standing(entry)
 
-    def _settled(self, spool: Spool, remote: RemotePath, entry: Entry) -> None:
-        """The platform has it."""
+    def _settled(self, spool: Spool, remote: RemotePath, entry: Entry | None) -> None:
+        """The platform has it; without an entry others have changed that by now."""
         inode = self._writers.pop(spool, None)
-        if inode is not None and spool.beside is not None and not inode.gone:
+        if inode is not None and (spool.beside is not None or entry is None) and not inode.gone:
             self._looks.drop_own(inode)
             self._looks.attributes.forget(inode.path)
             self._inodes.detach(inode)  # in its place is what others have put there
-        if inode is None or inode.gone or inode.parent is None:
+        if entry is None or inode is None or inode.gone or inode.parent is None:
             self._listings.forget(remote.parent.tree_path)
             return
         inode.tell(entry, None, time.monotonic(), time.time())

@@ -416,6 +416,8 @@ class Names:
         if there is not None and there.spool is not None and there.spool.dirty:
             replaced = there.spool.base
         over = there is not None and not inode.entry.is_dir
+        # else what is moved is others', and ours is not to replace it
+        known = spool is None or not spool.dirty or only_here or not over or await self._writeback.unchanged(spool)
         if not only_here:
             if there is not None and inode.entry.is_dir:
                 await self._take_folder(there)
@@ -432,7 +434,7 @@ class Names:
             except Changed:
                 self._listings.forget(target.path)
                 raise
-        base = replaced if only_here else standing(entry) if over or spool is None else spool.base
+        base = replaced if only_here else standing(entry) if spool is None or (over and known) else spool.base
         await self._writeback.moved(
             node.remote, new, spool if spool is not None and spool.dirty else None, base,
             over=there.spool if there is not None else None,

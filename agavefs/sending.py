@@ -25,7 +25,7 @@ from agavefs.owed import Counted, Owed
 from agavefs.spool import SMALL, Spool
 from agavesh.client.errors import AlreadyThere, BadRequest, NotAllowed, NotFound, StagingFailed, Unsupported
 from agavesh.client.path import RemotePath
-from agavesh.client.storage import READ, WRITE, Entry, Version
+from agavesh.client.storage import Entry, Version
 
 _log = logging.getLogger(__name__)
 
@@ -45,15 +45,17 @@ class Sender:
         # what stands in the place of a spool, as the platform has told a moment ago or tells now
         self.now: Callable[[Spool], Awaitable[Version | None]] = now
 
-    async def send(self, spool: Spool, owed: Owed) -> Entry:
-        """Bring it to its place; what the platform tells of it there. AgaveError or OSError if it is not there yet."""
+    async def send(self, spool: Spool, owed: Owed) -> Entry | None:
+        """Bring it to its place; what the platform tells of it there, None if others have changed that since.
+
+        AgaveError or OSError if it is not there yet.
+        """
         assert spool.row is not None
         owed.past_recall = owed.state in _BESIDE
         if owed.superseded and owed.state not in _BESIDE:
             await self._turn_aside(spool, owed)
         if spool.base is None and owed.state not in _BESIDE:
-            entry = await self._new(spool, owed, spool.row)
-            _check(entry, spool)
+            entry: Entry | None = await self._new(spool, owed, spool.row)
         else:
             entry = await self._over(spool, owed, spool.row)
         if owed.temporary is None:
@@ -66,16 +68,18 @@ class Sender:
     async def _new(self, spool: Spool, owed: Owed, row: int) -> Entry:
         """Send what is new, under its own name."""
         again = owed.tried
-        if not await self._is_free(spool, owed, await (now if again else self.now)(spool)):
+        if not await self.is_free(spool, owed, await (now if again else self.now)(spool)):
             await self._turn_aside(spool, owed)
         await _remember(spool, owed)
         await self._step(row, owed, "sending", None)
         with Counted(spool.path, owed, spool.size) as file:
             # what an earlier attempt has left to be settled might be taken for this one by its size
             size = None if again else spool.size
-            return await spool.storage.put(spool.remote.path, file, patience=_STAGING, size=size)
+            entry = await spool.storage.put(spool.remote.path, file, patience=_STAGING, size=size)
+        _check(entry, spool)
+        return entry
 
-    async def _over(self, spool: Spool, owed: Owed, row: int) -> Entry:
+    async def _over(self, spool: Spool, owed: Owed, row: int) -> Entry | None:
         """Send what replaces a file: beside it first, and then over it, if it is still what we know."""
         if owed.state not in _BESIDE:
             await self._send_beside(spool, owed, row)
@@ -94,8 +98,7 @@ class Sender:
             entry = await spool.storage.stat(spool.remote.path)
             if entry.size == spool.size and not entry.is_dir:
                 return entry
-        # it was there, and others have changed that since: theirs is no version of these bytes
-        return Entry(spool.remote.name, "file", spool.size, None, READ | WRITE)
+        return None
 
     async def _send_beside(self, spool: Spool, owed: Owed, row: int) -> None:
         await self.drop_temporary(spool, owed)
@@ -111,7 +114,7 @@ class Sender:
         """Put what is beside in its place."""
         assert owed.temporary is not None
         there = await now(spool)
-        if owed.superseded or not await self._is_free(spool, owed, there):
+        if owed.superseded or not await self.is_free(spool, owed, there):
             await self._turn_aside(spool, owed)
             there = None
         if there is None:
@@ -131,7 +134,7 @@ class Sender:
         storage, place, old = spool.storage, spool.remote.path, f"{owed.temporary}-old"
         if await _is_there(spool, owed.temporary):
             if not await _is_there(spool, old):
-                if owed.superseded or not await self._is_free(spool, owed, await now(spool)):
+                if owed.superseded or not await self.is_free(spool, owed, await now(spool)):
                     await self._turn_aside(spool, owed)
                     await storage.move(owed.temporary, spool.remote.path)
                     await self._step(row, owed, "placed", None)
@@ -182,7 +185,7 @@ class Sender:
         owed.tell()
 
     @staticmethod
-    async def _is_free(spool: Spool, owed: Owed, there: Version | None) -> bool:
+    async def is_free(spool: Spool, owed: Owed, there: Version | None) -> bool:
         """Whether what is `there` now is what was when it was begun, or what an earlier attempt of ours has put."""
         if there is None or there == spool.base:
             return True

@@ -25,7 +25,7 @@ import trio
 from agavefs.journal import Journal, Row
 from agavefs.leftovers import Leftovers
 from agavefs.owed import Owed, Trouble
-from agavefs.sending import Sender, moved, standing
+from agavefs.sending import Sender, moved, now, standing
 from agavefs.spool import Spool, Spools
 from agavesh.client.errors import (
     AgaveError,
@@ -78,7 +78,7 @@ class Writeback:
         self._written_at = -math.inf  # when a file was begun last; trio's time
         self._lingering: set[Owed] = set()
         self.stranded: list[Row] = []  # written by a mount that died, and never closed
-        self.on_settled: Callable[[Spool, RemotePath, Entry], None] = lambda spool, remote, entry: None
+        self.on_settled: Callable[[Spool, RemotePath, Entry | None], None] = lambda spool, remote, entry: None
         self.on_trouble: Callable[[Spool, Trouble], None] = lambda spool, trouble: None
 
     # what writers ask ------------------------------------------------------------------------------------------------
@@ -105,18 +105,23 @@ class Writeback:
                 return True
             if owed.sending or owed.active:
                 return False
-            if spool.row is None:
-                row = await self._journal.begin(spool.remote, spool.path, spool.base)
-                if spool.orphan:  # unlinked meanwhile
-                    await self._journal.done(row)
-                    return True
-                spool.row = row
-                self._supersede(spool.remote, spool)
-                self._spools.detach(spool)
-            elif not await self._keep(spool, owed, spool.row):
-                await self._journal.reopen(spool.row)
-            spool.writing, owed.state = True, "writing"
-            owed.hurry()  # an attempt that waits for its time is off
+            mine = functools.partial(operator.is_, spool)
+            self._holders.append(mine)  # nothing begins while the journal is told: what is there is to change
+            try:
+                if spool.row is None:
+                    row = await self._journal.begin(spool.remote, spool.path, spool.base)
+                    if spool.orphan:  # unlinked meanwhile
+                        await self._journal.done(row)
+                        return True
+                    spool.row = row
+                    self._supersede(spool.remote, spool)
+                    self._spools.detach(spool)
+                elif not await self._keep(spool, owed, spool.row):
+                    await self._journal.reopen(spool.row)
+                spool.writing, owed.state = True, "writing"
+            finally:
+                self._holders.remove(mine)
+                owed.hurry()  # an attempt that waits for its time is off
             return True
 
     async def _keep(self, spool: Spool, owed: Owed, row: int) -> bool:
@@ -239,6 +244,11 @@ class Writeback:
         async with self.holding(lambda other: other is spool):
             yield
             self.forget(spool)
+
+    async def unchanged(self, spool: Spool) -> bool:
+        """Whether what is in its place now is what it was begun from, or may come of us."""
+        owed = self._owed.get(spool)
+        return owed is None or await self.sender.is_free(spool, owed, await now(spool))
 
     def tried(self, spool: Spool) -> bool:
         """Whether some of it may have reached the platform."""
@@ -384,8 +394,8 @@ class Writeback:
         self._owed.pop(spool, None)
         self._arrived += 1
         self._turned()
-        self._spools.settled(spool, entry.version)
-        spool.base = standing(entry)
+        self._spools.settled(spool, None if entry is None else entry.version)
+        spool.base = None if entry is None else standing(entry)
         self.on_settled(spool, spool.remote, entry)
 
     def _lingers(self, owed: Owed) -> bool:

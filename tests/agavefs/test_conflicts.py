@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from agavesh.client import Agave
 from agavesh.client.storage import SystemStorage
+from agavesh.tenant.files import actions
 from tests.agavefs.mounting import Mount, mounted
+from tests.agavefs.test_writing import rows
 from tests.conftest import Tenant
 
 BESIDE = re.compile(r"f~conflict-[\w.-]+-\d{8}T\d{6}-\d+")
@@ -146,3 +151,110 @@ async def test_two_mounts_that_write_one_file_keep_both(tenant: Tenant, tmp_path
             await mount.all_sent()
         found = await contents(one)
         assert found["f"] == b"of the first" and one_beside(found) == b"of the second"
+
+
+@contextlib.contextmanager
+def once(monkeypatch: pytest.MonkeyPatch, action: str, then: Callable[[], object]) -> Iterator[None]:
+    """After the first act of that kind that brings something to `f`, something else happens."""
+    act = actions.act
+    done: list[str] = []
+
+    async def meanwhile(ctx: Any, place: Any, body: Any) -> Any:
+        answer = await act(ctx, place, body)
+        if not done and (body["action"], body["path"].rpartition("/")[2]) == (action, "f"):
+            done.append(place.path)
+            then()
+        return answer
+
+    monkeypatch.setattr("agavesh.tenant.handlers.files.act", meanwhile)
+    yield
+    assert done
+
+
+async def ours_is_not_known_to_be_there(mount: Mount) -> None:
+    async def said() -> bool:
+        return "f is not there yet" in mount.log
+
+    await mount.until(said)
+
+
+@pytest.mark.parametrize("theirs", [b"theirs, longer", None])
+async def test_what_others_did_as_soon_as_ours_was_in_its_place_is_no_conflict(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch, theirs: bytes | None
+) -> None:
+    await mount.sh("printf old > f")
+    place = Path(mount.tenant.path("data.demo", "/alice/f"))
+
+    def change() -> None:
+        if theirs is None:
+            place.unlink()
+        else:
+            place.write_bytes(theirs)
+
+    with once(monkeypatch, "copy", change):
+        await mount.sh("printf ours > f")
+    await mount.all_sent()
+    assert rows(mount) == []
+    assert await contents(mount) == ({"f": theirs} if theirs else {})
+    assert await mount.sh("cat f || true") == (theirs or b"").decode()
+
+
+async def test_what_was_put_in_the_place_of_what_others_removed_is_known_when_nobody_could_say(
+    mount: Mount, theirs: SystemStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mount.sh("printf old > f")
+    fd = await opened(mount.home / "f", os.O_RDWR)
+    await trio.to_thread.run_sync(os.write, fd, b"ours, longer")
+    await theirs.remove("/alice/f")
+    silence, over = mount.tenant.faults.refusing("files.list"), contextlib.ExitStack()
+    with over, once(monkeypatch, "rename", lambda: over.enter_context(silence)):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_thread, fd, "close")
+            await ours_is_not_known_to_be_there(mount)
+            over.close()
+    await mount.all_sent()
+    assert await contents(mount) == {"f": b"ours, longer"}
+    assert rows(mount) == []
+    assert "Traceback" not in mount.log
+
+
+async def test_what_was_put_in_the_place_of_what_others_removed_is_known_by_the_next_mount(
+    mount: Mount, theirs: SystemStorage
+) -> None:
+    await mount.sh("printf old > f")
+    fd = await opened(mount.home / "f", os.O_RDWR)
+    await trio.to_thread.run_sync(os.write, fd, b"ours, longer")
+    await theirs.remove("/alice/f")
+    mount.trouble_expected = True
+    async with trio.open_nursery() as nursery:
+        with mount.tenant.faults.stalling("files.manage") as stalled:
+            nursery.start_soon(in_thread, fd, "close")
+            await stalled.met()
+            await mount.kill()
+    await mount.start()
+    await mount.all_sent()
+    assert await contents(mount) == {"f": b"ours, longer"}
+    assert rows(mount) == []
+
+
+async def test_what_was_exchanged_is_not_exchanged_again_when_nobody_could_say_so(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mount.sh("printf old > f")
+    act = actions.act
+
+    async def no_copy(ctx: Any, place: Any, body: Any) -> Any:
+        if body["action"] == "copy":
+            raise actions.Refusal(501, "copy is not done here")
+        return await act(ctx, place, body)
+
+    monkeypatch.setattr(actions, "act", no_copy)
+    silence, over = mount.tenant.faults.refusing("files.list"), contextlib.ExitStack()
+    with over, once(monkeypatch, "rename", lambda: over.enter_context(silence)):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mount.sh, "printf new > f")
+            await ours_is_not_known_to_be_there(mount)
+            over.close()
+    await mount.all_sent()
+    assert await contents(mount) == {"f": b"new"}
+    assert rows(mount) == []

@@ -101,9 +101,18 @@ async def away(tenant_root: Path) -> AsyncIterator[Away]:
         nursery.cancel_scope.cancel()
 
 
+KINDS = ("mount", "mount and its keeper", "tenant", "both")
+
+
 async def die(mount: Mount, away: Away, chance: random.Random) -> str:
     """Kill something, and have it back; what that was."""
-    who = chance.choice(["mount", "mount and its keeper", "tenant", "both"])
+    who = chance.choice(KINDS)
+    await strike(who, mount, away)
+    return who
+
+
+async def strike(who: str, mount: Mount, away: Away) -> None:
+    """Kill one of KINDS, and have it back."""
     if who != "tenant":
         before = mount.pid
         if who == "mount and its keeper":
@@ -123,7 +132,6 @@ async def die(mount: Mount, away: Away, chance: random.Random) -> str:
             return False
 
         await mount.until(is_back)
-    return who
 
 
 async def crash(mount: Mount, away: Away, chance: random.Random, seed: int) -> str:

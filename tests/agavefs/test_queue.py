@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,30 @@ async def test_with_write_back_what_is_written_again_on_its_way_arrives_as_it_wa
     assert there(mount, "f") == b"1\n2\n3\n4\n5\n"
 
 
+_AGAIN = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[2])
+for turn in range(100):
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        file.write(b"%d\\n" % turn * 100)
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        file.write(b"half")
+        print(*(state for state, in db.execute("SELECT state FROM owed")))
+        file.write(b" and half, of %d\\n" % turn)
+"""
+
+
+@later
+async def test_with_write_back_nothing_is_sent_while_it_is_written_again(mount: Mount) -> None:
+    (journal,) = mount.folder.glob("state/agavesh/*/mounts/cache/journal.db")
+    done = await mount.run(sys.executable, "-c", _AGAIN, mount.home / "f", journal)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():  # what was closed before is kept, and stays where it is
+        assert "writing" in line.split() and set(line.split()) <= {"writing", "sealed", "hidden"}
+    await mount.all_sent()
+    assert there(mount, "f") == b"half and half, of 99\n"
+
+
 @later
 async def test_with_write_back_names_follow_the_files_that_are_not_there_yet(mount: Mount) -> None:
     with mount.tenant.faults.refusing("files.importData", 503):
@@ -146,6 +171,22 @@ async def test_with_write_back_what_others_made_meanwhile_stays(mount: Mount, ag
     found = {path.name: path.read_bytes() for path in mount.tenant.path("data.demo", "/alice").glob("f*")}
     assert found.pop("f") == b"theirs" and list(found.values()) == [b"ours"]
     assert await SystemStorage(agave, "data.demo").stat("/alice/f")
+
+
+@later
+@pytest.mark.parametrize("over", [True, False])
+async def test_with_write_back_what_others_made_meanwhile_stays_under_another_name(mount: Mount, over: bool) -> None:
+    await mount.sh("printf old > f; [ $1 = False ] || printf other > g", str(over))
+    await mount.all_sent()
+    with mount.tenant.faults.refusing("files.importData", 503):
+        await mount.sh("printf ours > f")
+        await is_queued(mount, "f", "tried again soon")
+        Path(mount.tenant.path("data.demo", "/alice/f")).write_bytes(b"theirs")
+        await mount.sh("mv f g")
+    await mount.all_sent()
+    assert there(mount, "g") == b"theirs"
+    (ours,) = mount.tenant.path("data.demo", "/alice").glob("g~conflict*")
+    assert ours.read_bytes() == b"ours"
 
 
 async def test_umount_gives_up_when_it_is_told_to(tenant: Tenant, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ import agavesh.tenant.server
 from agavesh.shell.main import main
 for root in sys.stdin:
     if not (pid := os.fork()):
-        sys.argv = ["agavesh", "tenant", "serve", "--root", root.strip()]
+        sys.argv = ["agavesh", "tenant", "serve", "--root", root.strip(), *sys.argv[1:]]
         sys.exit(main())
     print(pid, flush=True)
     os.waitpid(pid, 0)
@@ -82,9 +82,10 @@ class Fold:
 
 
 @asynccontextmanager
-async def fold() -> AsyncIterator[Fold]:
+async def fold(*options: str) -> AsyncIterator[Fold]:
+    """Tenants that are served with these options."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-c", FOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", FOLD, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     async with process.stdin, process.stdout:
         try:
