@@ -65,7 +65,7 @@ _DEADLINES = "metadata=5,read=5,progress=3"
 
 # Acts of a program, in a process of its own: what is open in this one would be closed by all that it starts.
 _PROGRAM = """
-import os, pickle, sys
+import errno, os, pickle, sys
 
 def whole(fd):
     return b"".join(iter(lambda: os.read(fd, 1 << 20), b""))
@@ -75,7 +75,11 @@ def read(path):
         return whole(file.fileno())
 
 def write(path, content):
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    except OSError as trouble:
+        # that it is another file by now is no promise yet that ours goes beside it
+        raise OSError(errno.EAGAIN if trouble.errno == errno.ESTALE else trouble.errno, "") from None
     try:
         assert os.write(fd, content) == len(content)
     finally:
