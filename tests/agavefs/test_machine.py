@@ -75,9 +75,11 @@ def read(path):
         return whole(file.fileno())
 
 def write(path, content):
+    global closing
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         assert os.write(fd, content) == len(content)
+        closing = True
     finally:
         os.close(fd)
 
@@ -88,10 +90,11 @@ while True:
         act, arguments = pickle.load(sys.stdin.buffer)
     except EOFError:
         break
+    closing = act in ("close", "fsync")
     try:
         answer = True, (globals().get(act) or getattr(os, act))(*arguments)
     except OSError as trouble:
-        answer = False, trouble.errno
+        answer = False, (trouble.errno, closing)
     pickle.dump(answer, out)
     out.flush()
 """
@@ -99,12 +102,18 @@ while True:
 
 @dataclass(frozen=True)
 class Failed:
-    """What a call gave that failed."""
+    """What a call gave that failed; whether all had been written by then."""
 
     number: int
+    closing: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
-        return errno.errorcode.get(self.number, str(self.number))
+        return errno.errorcode.get(self.number, str(self.number)) + " of close" * self.closing
+
+    @property
+    def aside(self) -> bool:
+        """Whether it says that what was written went beside what others wrote."""
+        return self.closing and self.number == errno.ESTALE
 
 
 class Program:
@@ -124,7 +133,7 @@ class Program:
         self._process.stdin.flush()
         assert select.select([self._process.stdout], [], [], _ENDED)[0], f"{act} does not come back"
         done, answer = pickle.load(self._process.stdout)
-        return answer if done else Failed(answer)
+        return answer if done else Failed(*answer)
 
     def end(self) -> None:
         self._process.kill()
@@ -666,7 +675,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
                     self.has_arrived(handle)
                 if handle.saw is not None and len(handle.names) == 1:
                     self.model.replaced(next(iter(handle.names)), {handle.saw} - handle.may)
-            elif answer == Failed(errno.ESTALE):
+            elif answer.aside:
                 handle.changed, handle.aside = False, True
                 self.model.stands(handle.names, handle.may, set())
                 self.has_arrived(handle)
@@ -685,8 +694,9 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
                     self.expect((self.home / at).read_bytes() == content, f"{at} is not what was closed")
                 if program.name == "one":
                     self.model.replaced(at, before)
-            elif answer == Failed(errno.ESTALE):
+            elif answer.aside:
                 self.model.stands({at}, {content}, set())
+                self.expect(content in self.found().values(), f"{at} did not go beside, as it was said to")
             else:
                 self.model.may_stand({at}, {content, b""}, before)
 
