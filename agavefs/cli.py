@@ -506,7 +506,11 @@ def _hasten(process: int) -> None:
 def _owed(card: Card) -> int:
     from agavefs.journal import count
 
-    return count(Path(card.cache), card.owner)
+    try:
+        return count(Path(card.cache), card.owner)
+    except OSError as error:  # nobody can say: the mount's own status tells of its journal
+        _say(f"{card.mountpoint}: {error.strerror}")
+        return 0
 
 
 def _refresh(asked: argparse.Namespace) -> int:

@@ -114,7 +114,10 @@ class Spool:
         if self._fd is None:
             self.filed = True
             create = 0 if self.present.total and self.light is None else os.O_CREAT
-            self._fd = os.open(self.path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
+            try:
+                self._fd = os.open(self.path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError as trouble:
+                raise Unkept(errno.EIO, f"{self.path} is gone") from trouble
         if self.light is not None:
             self._write_kept(0, [memoryview(self.light)], self._fd)
             self.lighten()
