@@ -173,7 +173,7 @@ STEPS = (
         before=_folder, after=_many_arrived,
     ),
     Step(
-        "untar", "tar x of 1,000 files", "tar xvf {source}/tree.tar -C {new}",
+        "untar", "tar x of 1,000 files", "stdbuf -oL tar xvf {source}/tree.tar -C {new}",
         Floor(_PACKED, _PACKED, data.PACKED * data.SMALL_SIZE), before=_folder, after=_unpacked,
     ),
     Step(
@@ -182,7 +182,8 @@ STEPS = (
         before=_folder, after=_cloned,
     ),
     Step(
-        "mkdir", "mkdir x 1,000", f"cd {{new}} && mkdir -v `seq {data.WRITTEN}`", Floor(data.WRITTEN, data.WRITTEN),
+        "mkdir", "mkdir x 1,000", f"cd {{new}} && stdbuf -oL mkdir -v `seq {data.WRITTEN}`",
+        Floor(data.WRITTEN, data.WRITTEN),
         before=_folder, after=lambda new: len(list(new.iterdir())) == data.WRITTEN,
     ),
     Step(
@@ -193,7 +194,7 @@ STEPS = (
         before=_named, after=lambda new: len(list(new.glob("new*"))) == data.WRITTEN,
     ),
     Step(
-        "rm", "rm -r of 1,000 files in 50 folders", "rm -rv {new}/t",
+        "rm", "rm -r of 1,000 files in 50 folders", "stdbuf -oL rm -rv {new}/t",
         Floor(1 + _EMPTIED + data.WRITTEN, 2 * (1 + _EMPTIED) + data.WRITTEN),
         before=_tree, after=lambda new: not (new / "t").exists(),
     ),
