@@ -258,3 +258,33 @@ async def test_what_was_exchanged_is_not_exchanged_again_when_nobody_could_say_s
     await mount.all_sent()
     assert await contents(mount) == {"f": b"new"}
     assert rows(mount) == []
+
+
+@pytest.mark.mount("--write-back")
+async def test_what_others_wrote_of_the_same_size_while_ours_could_not_be_sent_stays(mount: Mount) -> None:
+    with mount.tenant.faults.refusing("files.importData", 503) as refusal:
+        await mount.sh("printf ours > f")
+        await refusal.met()
+        Path(mount.tenant.path("data.demo", "/alice/f")).write_bytes(b"them")
+    await mount.all_sent()
+    found = await contents(mount)
+    assert found["f"] == b"them" and one_beside(found) == b"ours"
+
+
+async def test_what_a_dead_mount_left_never_goes_over_what_was_written_after_it(mount: Mount) -> None:
+    await mount.sh("printf old > f; cat f")
+    mount.trouble_expected = True
+    async with trio.open_nursery() as nursery:
+        with mount.tenant.faults.slow("files.manage") as copy:
+            nursery.start_soon(lambda: mount.run("sh", "-c", "printf before > f", cwd=mount.home))
+            await copy.met()
+            await mount.kill()
+            nursery.cancel_scope.cancel()
+    with mount.tenant.faults.refusing("files.manage", 503, times=1) as refusal:
+        await mount.start()
+        await refusal.met()  # it is to try again, while this is written
+        await mount.sh("printf 'after!' > f")
+    await mount.all_sent()
+    found = await contents(mount)
+    assert found["f"] == b"after!"
+    assert len(found) == 1 or one_beside(found) == b"before"
