@@ -118,7 +118,7 @@ def _versions() -> str:
         libraries = {line.split()[-1] for line in done.stdout.splitlines() if "libfuse3" in line}
         lines += [f"libfuse {Path(library).resolve().name}" for library in sorted(libraries)]
     with suppress(OSError):
-        about = os.stat("/dev/fuse")  # noqa: PTH116
+        about = Path("/dev/fuse").stat()
         lines.append(f"/dev/fuse {about.st_mode:o} {about.st_uid} {about.st_gid}")
     return "".join(f"{line}\n" for line in lines)
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agavesh.client import connect
+from agavesh.client.blocking import Connection
 
 NAMES = ("a", "b", "d/a")
 SIZES = (5_000, 150_000, 1_500_000, 3_000_000)  # one page or two, about a small file's, and more than a block
@@ -45,7 +46,7 @@ class Exerciser:
         (folder / "d").mkdir()
 
     @functools.cached_property
-    def agave(self) -> object:
+    def agave(self) -> Connection:
         return connect()
 
     @property
@@ -242,7 +243,7 @@ class Exerciser:
         self.settled()  # what is still on its way is as good as being written
         self.note(f"replace_behind by {len(data)}")
         folder, _, name = self.name.rpartition("/")
-        self.agave.files.importData(  # type: ignore[attr-defined]
+        self.agave.files.importData(
             systemId=SYSTEM, filePath=f"{HOME}/{self.folder.name}/{folder}", fileName=name, fileToUpload=data
         )
         self.files[self.name] = bytearray(data)

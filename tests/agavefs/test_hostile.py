@@ -153,7 +153,7 @@ async def test_names_of_systems_and_apps_are_looked_at_too(both: tuple[Impostor,
     there.says[" /apps/v2/"] = lambda seen: wrapped([{"id": id} for id in ids])
     await refreshed(mount)
     for folder in ("systems", "apps"):
-        assert await told(lambda folder=folder: os.listdir(str(mount.path / folder))) == "['fine']"  # type: ignore[misc]  # noqa: PTH208
+        assert await told(functools.partial(os.listdir, str(mount.path / folder))) == "['fine']"
 
 
 async def test_a_home_that_leads_out_of_the_mount_does_not(both: tuple[Impostor, Mount]) -> None:
@@ -205,7 +205,7 @@ async def test_dates_at_the_ends_of_time_are_shown_or_not_known(both: tuple[Impo
     there.folder("d", *(line(f"f{number}", lastModified=date) for number, date in enumerate(dates)))
     assert len(await names(mount, "d")) == len(dates)
     for name in await names(mount, "d"):
-        assert "st_size=5" in await told(lambda name=name: os.stat(str(mount.home / "d" / name))), name  # type: ignore[misc]  # noqa: PTH116
+        assert "st_size=5" in await told(functools.partial(os.stat, str(mount.home / "d" / name))), name
 
 
 async def test_an_answer_of_another_kind_is_an_error(both: tuple[Impostor, Mount]) -> None:

@@ -145,7 +145,7 @@ async def is_good_again(mount: Mount, patience: float = LONG) -> None:
 
     with trio.fail_after(patience):
         while not await seen():
-            await trio.sleep(0.1)
+            await trio.sleep(0.1)  # nobody tells when a folder of another process changes
     await mount.all_sent()
     await mount.until(seen)
     left = [path.name for path in there.iterdir() if path.name.startswith(".agavefs")]

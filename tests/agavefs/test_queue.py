@@ -50,9 +50,11 @@ async def test_the_queue_tells_what_keeps_a_file(mount: Mount) -> None:
 
 async def test_who_waits_is_sent_away_and_what_he_waited_for_arrives(mount: Mount) -> None:
     ends: list[str] = []
+    ended = trio.Event()
 
     async def copy() -> None:
         ends.append((await mount.run("cp", mount.folder / "f", mount.home)).stderr)
+        ended.set()
 
     await trio.Path(mount.folder / "f").write_bytes(b"1" * 5_000_000)
     async with trio.open_nursery() as nursery:
@@ -61,8 +63,7 @@ async def test_who_waits_is_sent_away_and_what_he_waited_for_arrives(mount: Moun
             await is_queued(mount, "f", "on its way")
             done = await mount.agavefs("detach", mount.home / "f")
             assert (done.returncode, done.stdout) == (0, f"{mount.path}: 1 sent away\n")
-            while not ends:
-                await trio.sleep(0.01)
+            await ended.wait()
             assert os.strerror(errno.EINTR) in ends[0]
     await mount.all_sent()
     assert there(mount, "f") == b"1" * 5_000_000

@@ -519,14 +519,14 @@ assert (np.load("packed.npz")["b"] == again[:2]).all()
 def test_a_transaction_whose_writer_is_killed_is_rolled_back_by_the_next(there: Path) -> None:
     run("sqlite3", "data.db", "create table t(n); insert into t values (1), (2), (3);", cwd=there)
     program = """
-import sqlite3, sys, time
+import signal, sqlite3
 base = sqlite3.connect("data.db", isolation_level=None)
 base.execute("pragma cache_size = 1")
 base.execute("begin immediate")
 base.execute("update t set n = n + 100")
 base.executemany("insert into t values (?)", [("x" * 1000,)] * 2000)
 print("half", flush=True)
-time.sleep(600)
+signal.pause()
 """
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=there, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
